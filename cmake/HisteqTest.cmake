@@ -1,0 +1,17 @@
+# histeq_test(NAME SOURCES ... [LIBS ...] [LABELS ...] [TIMEOUT s])
+# One Catch2 program, one ctest entry. The shared main and the precompiled catch.hpp come from histeq_test_main.
+function(histeq_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} histeq_test_main histeq_warnings)
+  target_precompile_headers(${name} REUSE_FROM histeq_test_main)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+                       ENVIRONMENT "HISTEQ_TEST_DATA=${PROJECT_SOURCE_DIR}/tests/data;HISTEQ_BIN=${CMAKE_BINARY_DIR}/bin")
+endfunction()
