@@ -4,10 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 
+#include "histeq/buffer.h"
 #include "histeq/parameters.h"
 
 namespace histeq {
@@ -28,27 +28,25 @@ class Mapping {
   // Size of data(): entries of 1 or 2 bytes; 16-bit CLAHE takes 128 KiB for each tile and channel.
   static uint64_t BytesFor(const EqualizeParameters& parameters, const ImageShape& shape);
 
-  bool valid() const { return size_ != 0; }
+  bool valid() const { return !bytes_.empty(); }
 
   // The tables, in the order of Statistics::words(), entries of one or two bytes, native-endian.
-  std::span<const uint8_t> data() const { return {bytes_.get(), size_}; }
+  std::span<const uint8_t> data() const { return bytes_.span(); }
 
   // Room for the tables of this image, for whoever makes or receives them; call Seal() once they
   // are filled.
   static Mapping Allocate(const EqualizeParameters& parameters, const ImageShape& shape);
-  std::span<uint8_t> mutable_data() { return {bytes_.get(), size_}; }
+  std::span<uint8_t> mutable_data() { return bytes_.span(); }
   // Derives from the tables what the kernels want beside them. Not valid() afterwards when memory
   // is short.
   void Seal(const EqualizeParameters& parameters, const ImageShape& shape);
 
   // Color::kValue: for each value v the factor table[v] / v in 16.16 bits. Else empty.
-  std::span<const uint32_t> factors() const { return {factors_.get(), factors_size_}; }
+  std::span<const uint32_t> factors() const { return factors_.span(); }
 
  private:
-  std::unique_ptr<uint8_t[]> bytes_;
-  size_t size_ = 0;
-  std::unique_ptr<uint32_t[]> factors_;
-  size_t factors_size_ = 0;
+  Buffer<uint8_t> bytes_;
+  Buffer<uint32_t> factors_;
 };
 
 }  // namespace histeq

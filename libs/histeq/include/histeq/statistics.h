@@ -4,9 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
+#include "histeq/buffer.h"
 #include "histeq/parameters.h"
 
 namespace histeq {
@@ -32,24 +32,22 @@ class Statistics {
   // Bytes that words() takes. 16-bit CLAHE takes 512 KiB for each tile: look before creating.
   static uint64_t BytesFor(const EqualizeParameters& parameters, const ImageShape& shape);
 
-  bool valid() const { return size_ != 0; }
+  bool valid() const { return !words_.empty(); }
 
   // Adds the counts of another part of the same image under the same parameters. False, and nothing
   // done, when the sizes differ.
   bool Merge(const Statistics& other);
 
   // The counts, for serialisation or for reading.
-  std::span<const uint64_t> words() const { return {words_.get(), size_}; }
-  std::span<uint64_t> mutable_words() { return {words_.get(), size_}; }
+  std::span<const uint64_t> words() const { return words_.span(); }
+  std::span<uint64_t> mutable_words() { return words_.span(); }
 
   // 32-bit counters that AccumulateRows uses and leaves zero; may be empty.
-  std::span<uint32_t> scratch() { return {scratch_.get(), scratch_size_}; }
+  std::span<uint32_t> scratch() { return scratch_.span(); }
 
  private:
-  std::unique_ptr<uint64_t[]> words_;
-  size_t size_ = 0;
-  std::unique_ptr<uint32_t[]> scratch_;
-  size_t scratch_size_ = 0;
+  Buffer<uint64_t> words_;
+  Buffer<uint32_t> scratch_;
 };
 
 // What a histogram says about its image. For people: the numbers are floating point and take no

@@ -1,0 +1,48 @@
+// An array of a size that is known at run time, which may fail to be made but does not throw.
+#ifndef HISTEQ_BUFFER_H_
+#define HISTEQ_BUFFER_H_
+
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <span>
+#include <utility>
+
+namespace histeq {
+
+// Owns its elements. Movable; what was moved from is empty.
+template <typename T>
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept
+      : elements_(std::move(other.elements_)), size_(std::exchange(other.size_, 0)) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    elements_ = std::move(other.elements_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
+
+  // `size` elements of zero; empty when memory is short.
+  static Buffer Zeros(size_t size) { return Buffer(new (std::nothrow) T[size](), size); }
+
+  // `size` elements of any value; empty when memory is short.
+  static Buffer Uninitialized(size_t size) { return Buffer(new (std::nothrow) T[size], size); }
+
+  bool empty() const { return size_ == 0; }
+  size_t size() const { return size_; }
+  T* data() { return elements_.get(); }
+  const T* data() const { return elements_.get(); }
+  std::span<T> span() { return {elements_.get(), size_}; }
+  std::span<const T> span() const { return {elements_.get(), size_}; }
+
+ private:
+  Buffer(T* elements, size_t size) : elements_(elements), size_(elements == nullptr ? 0 : size) {}
+
+  std::unique_ptr<T[]> elements_;
+  size_t size_ = 0;
+};
+
+}  // namespace histeq
+
+#endif  // HISTEQ_BUFFER_H_

@@ -1,0 +1,206 @@
+// AccumulateRows: which pixels are counted into which histogram.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "histeq/equalize.h"
+#include "kernels.h"
+
+namespace histeq {
+namespace {
+
+using internal::Counter8;
+using internal::ExtractSpec;
+using internal::Grid;
+using internal::Kernels;
+using internal::Plane;
+
+// Pixels that are taken out of their rows at a time; fits into the first-level cache.
+constexpr size_t kChunkPixels = 4096;
+// Below this, clearing and adding up several tables costs more than they save.
+constexpr uint64_t kSmallRegion8 = 2048;
+constexpr uint64_t kSmallRegion16 = 1 << 19;
+
+struct Region {
+  uint32_t x;
+  uint32_t width;
+  uint32_t row;  // Within the rows at hand.
+  uint32_t rows;
+};
+
+struct Source {
+  const ImageShape& shape;
+  ConstRows rows;
+  ConstRows mask;  // No data: everything counts.
+  ExtractSpec extract;
+  // Whether pixels are the numbers to count.
+  bool direct;
+};
+
+// Where counts go: straight into the histogram, or by way of the several tables.
+class Counter {
+ public:
+  Counter(const Kernels& kernels, uint64_t* histogram, std::span<uint32_t> scratch, uint64_t pixels,
+          bool deep)
+      : kernels_(kernels), histogram_(histogram), scratch_(scratch.data()) {
+    if (deep) {
+      spread_ = pixels >= kSmallRegion16 && !scratch.empty();
+    } else {
+      spread_ = pixels >= kSmallRegion8;
+      if (spread_) std::memset(&counter_, 0, sizeof(counter_));
+    }
+  }
+
+  void Add(const uint8_t* samples, size_t count) {
+    if (!spread_) return AddPlain(samples, count);
+    Reserve(count, [this] { kernels_.flush8(counter_, histogram_); });
+    kernels_.count8(samples, count, counter_);
+  }
+
+  void Add(const uint16_t* samples, size_t count) {
+    if (!spread_) return AddPlain(samples, count);
+    Reserve(count, [this] { kernels_.flush16(scratch_, histogram_); });
+    kernels_.count16(samples, count, scratch_);
+  }
+
+  template <typename Sample>
+  void Finish() {
+    if (!spread_) return;
+    if constexpr (sizeof(Sample) == 1) {
+      kernels_.flush8(counter_, histogram_);
+    } else {
+      kernels_.flush16(scratch_, histogram_);
+    }
+  }
+
+ private:
+  template <typename Sample>
+  void AddPlain(const Sample* samples, size_t count) {
+    for (size_t i = 0; i < count; ++i) ++histogram_[samples[i]];
+  }
+
+  template <typename Flush>
+  void Reserve(size_t count, const Flush& flush) {
+    if (pending_ + count > internal::kCounterLimit) {
+      flush();
+      pending_ = 0;
+    }
+    pending_ += count;
+  }
+
+  const Kernels& kernels_;
+  uint64_t* histogram_;
+  uint32_t* scratch_;
+  bool spread_ = false;
+  uint64_t pending_ = 0;
+  Counter8 counter_;
+};
+
+template <typename Sample>
+void CountRegion(const Kernels& kernels, const Source& source, const Region& region,
+                 std::span<uint32_t> scratch, uint64_t* histogram) {
+  if (region.width == 0 || region.rows == 0) return;
+  Counter counter(kernels, histogram, scratch, uint64_t{region.width} * region.rows,
+                  sizeof(Sample) == 2);
+  alignas(64) std::array<Sample, kChunkPixels> chunk;
+  uint64_t skipped = 0;
+  for (uint32_t row = region.row; row < region.row + region.rows; ++row) {
+    const Sample* pixels = source.rows.Row<Sample>(row) + size_t{region.x} * source.shape.channels;
+    const uint8_t* mask =
+        source.mask.data == nullptr ? nullptr : source.mask.Row<uint8_t>(row) + region.x;
+    if (source.direct) {
+      counter.Add(pixels, region.width);
+      continue;
+    }
+    for (size_t done = 0; done < region.width; done += kChunkPixels) {
+      const size_t count = std::min<size_t>(kChunkPixels, region.width - done);
+      skipped += internal::KernelsFor<Sample>(kernels).extract(
+          source.extract, pixels + done * source.shape.channels,
+          mask == nullptr ? nullptr : mask + done, count, chunk.data());
+      counter.Add(chunk.data(), count);
+    }
+  }
+  counter.Finish<Sample>();
+  // Skipped pixels were counted as black.
+  histogram[0] -= skipped;
+}
+
+// Calls count(tile, region) for every region of the rows at hand, the reflected ones included.
+template <typename Count>
+void ForEachTile(const Grid& grid, uint32_t first_row, uint32_t rows, const Count& count) {
+  const auto count_rows = [&](uint32_t tile_row, uint32_t row, uint32_t row_count) {
+    for (uint32_t column = 0; column < grid.x.tiles; ++column) {
+      const uint32_t begin = std::min(column * grid.x.tile, grid.x.size);
+      const uint32_t end = std::min(begin + grid.x.tile, grid.x.size);
+      count(tile_row * grid.x.tiles + column, Region{begin, end - begin, row, row_count});
+    }
+    for (uint32_t x = grid.x.size; x < grid.x.padded; ++x) {
+      count(tile_row * grid.x.tiles + x / grid.x.tile,
+            Region{internal::Reflect(x, grid.x.size), 1, row, row_count});
+    }
+  };
+  const uint32_t last = first_row + rows;
+  for (uint32_t y = first_row; y < last;) {
+    const uint32_t tile_row = y / grid.y.tile;
+    const uint32_t end = std::min(last, (tile_row + 1) * grid.y.tile);
+    count_rows(tile_row, y - first_row, end - y);
+    y = end;
+  }
+  for (uint32_t y = grid.y.size; y < grid.y.padded; ++y) {
+    const uint32_t row = internal::Reflect(y, grid.y.size);
+    if (row >= first_row && row < last) count_rows(y / grid.y.tile, row - first_row, 1);
+  }
+}
+
+template <typename Sample>
+void Accumulate(const EqualizeParameters& parameters, const ImageShape& shape, ConstRows rows,
+                ConstRows mask, uint32_t first_row, Statistics& statistics) {
+  const Kernels& kernels = internal::ActiveKernels();
+  const uint32_t values = SampleValues(shape);
+  const uint32_t planes = internal::PlaneCount(parameters, shape);
+  uint64_t* words = statistics.mutable_words().data();
+  for (uint32_t index = 0; index < planes; ++index) {
+    const Plane plane = internal::PlaneAt(parameters, shape, index);
+    const bool skips_nodata = parameters.has_nodata && internal::IsMixed(plane);
+    const Source source{shape,
+                        rows,
+                        mask,
+                        {plane, shape.channels, shape.has_alpha, skips_nodata, parameters.nodata,
+                         LargestSample(parameters, shape)},
+                        shape.channels == 1 && mask.data == nullptr};
+    const auto count = [&](uint32_t tile, const Region& region) {
+      CountRegion<Sample>(kernels, source, region, statistics.scratch(),
+                          words + (uint64_t{tile} * planes + index) * values);
+    };
+    if (parameters.method == Method::kClahe) {
+      ForEachTile(internal::GridOf(parameters, shape), first_row, rows.rows, count);
+    } else {
+      count(0, Region{0, shape.width, 0, rows.rows});
+    }
+  }
+  if (parameters.has_nodata && !internal::IsMixed(internal::PlaneAt(parameters, shape, 0))) {
+    const uint64_t tables = internal::TableCount(parameters, shape);
+    for (uint64_t table = 0; table < tables; ++table) {
+      words[table * values + parameters.nodata] = 0;
+    }
+  }
+}
+
+}  // namespace
+
+void AccumulateRows(const EqualizeParameters& parameters, const ImageShape& shape, ConstRows rows,
+                    uint32_t first_row, Statistics& statistics) {
+  AccumulateRows(parameters, shape, rows, ConstRows(), first_row, statistics);
+}
+
+void AccumulateRows(const EqualizeParameters& parameters, const ImageShape& shape, ConstRows rows,
+                    ConstRows mask, uint32_t first_row, Statistics& statistics) {
+  if (shape.width == 0 || rows.rows == 0) return;
+  if (shape.bits_per_sample == 8) {
+    Accumulate<uint8_t>(parameters, shape, rows, mask, first_row, statistics);
+  } else {
+    Accumulate<uint16_t>(parameters, shape, rows, mask, first_row, statistics);
+  }
+}
+
+}  // namespace histeq

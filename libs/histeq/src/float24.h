@@ -1,0 +1,63 @@
+// Products as OpenCV computes them in `float`, in integers: each step rounded to 24 significant
+// bits, ties to even.
+#ifndef HISTEQ_SRC_FLOAT24_H_
+#define HISTEQ_SRC_FLOAT24_H_
+
+#include <bit>
+#include <cstdint>
+
+namespace histeq::internal {
+
+// value >> shift, rounded to nearest, ties to even.
+inline uint64_t ShiftRounded(uint64_t value, uint32_t shift) {
+  if (shift == 0) return value;
+  if (shift > 63) return 0;
+  const uint64_t half = uint64_t{1} << (shift - 1);
+  const uint64_t whole = value >> shift;
+  return whole + (((value & (2 * half - 1)) + (whole & 1)) > half ? 1 : 0);
+}
+
+// mantissa * 2^exponent.
+struct Float24 {
+  uint64_t mantissa;
+  int exponent;
+};
+
+// To 24 significant bits.
+inline Float24 Round24(uint64_t value) {
+  const int bits = 64 - std::countl_zero(value);
+  if (bits <= 24) return {value, 0};
+  return {ShiftRounded(value, static_cast<uint32_t>(bits - 24)), bits - 24};
+}
+
+// largest / float(divisor), rounded; 1 <= largest <= 65535, divisor > 0.
+inline Float24 Quotient24(uint32_t largest, uint64_t divisor) {
+  Float24 d = Round24(divisor);
+  const uint64_t numerator = uint64_t{largest} << 48;
+  uint64_t quotient = numerator / d.mantissa;
+  // 26 bits at least, so that a remainder counts as less than half of the last place.
+  int exponent = -48 - d.exponent;
+  quotient = (quotient << 1) | (numerator % d.mantissa != 0 ? 1 : 0);
+  Float24 rounded = Round24(quotient);
+  rounded.exponent += exponent - 1;
+  return rounded;
+}
+
+// round(float(sum) * scale), at most `largest`.
+inline uint32_t ScaledSum(uint64_t sum, Float24 scale, uint32_t largest) {
+  const Float24 rounded_sum = Round24(sum);
+  const Float24 product = Round24(rounded_sum.mantissa * scale.mantissa);
+  const int exponent = product.exponent + rounded_sum.exponent + scale.exponent;
+  if (exponent >= 0) {
+    if (product.mantissa == 0) return 0;
+    return exponent > 16 || (product.mantissa << exponent) > largest
+               ? largest
+               : static_cast<uint32_t>(product.mantissa << exponent);
+  }
+  const uint64_t whole = ShiftRounded(product.mantissa, static_cast<uint32_t>(-exponent));
+  return whole > largest ? largest : static_cast<uint32_t>(whole);
+}
+
+}  // namespace histeq::internal
+
+#endif  // HISTEQ_SRC_FLOAT24_H_

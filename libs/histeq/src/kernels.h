@@ -1,0 +1,97 @@
+// The inner loops, one set for each instruction set. All sets give the same bits.
+#ifndef HISTEQ_SRC_KERNELS_H_
+#define HISTEQ_SRC_KERNELS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "layout.h"
+
+namespace histeq::internal {
+
+// Eight tables, so that equal neighbours do not wait for each other's counter.
+struct Counter8 {
+  alignas(64) uint32_t tables[8][256];
+};
+
+// No table of Counter8 overflows before this many samples.
+inline constexpr uint64_t kCounterLimit = uint64_t{1} << 31;
+
+// Which number to take out of a pixel.
+struct ExtractSpec {
+  Plane plane;
+  uint32_t channels;
+  // The next two give 0 for the pixels they mean, and count them.
+  bool skips_transparent;  // The last channel is 0.
+  bool skips_nodata;       // The three colours equal `nodata`.
+  uint32_t nodata;
+  uint32_t largest;  // Luma and value take larger samples as this.
+};
+
+// How a changed luma or value goes back into a pixel.
+struct CombineSpec {
+  uint32_t channels;
+  bool keeps_nodata;
+  uint32_t nodata;
+  uint32_t largest;
+};
+
+// One row of CLAHE between the centres of two columns of tiles: the four tables around, weights in
+// 1/32768.
+struct Quad {
+  const void* upper_left;
+  const void* upper_right;
+  const void* lower_left;
+  const void* lower_right;
+};
+
+// `Sample` is uint8_t or uint16_t. Lengths are in pixels.
+template <typename Sample>
+struct SampleKernels {
+  // Writes one number for each pixel; returns how many were skipped. `mask` may be null.
+  size_t (*extract)(const ExtractSpec& spec, const Sample* pixels, const uint8_t* mask,
+                    size_t count, Sample* out);
+  // out[i] = table[in[i]]; in == out is allowed.
+  void (*map)(const Sample* table, const Sample* in, size_t count, Sample* out);
+  // Bilinear between four tables: down by `weight_y`, across by `weights_x[i]`.
+  void (*interpolate)(const Quad& quad, uint32_t weight_y, const uint16_t* weights_x,
+                      const Sample* in, size_t count, Sample* out);
+  // Adds mapped[i] - luma[i] to the three colours.
+  void (*add_luma)(const CombineSpec& spec, const Sample* in, const Sample* luma,
+                   const Sample* mapped, size_t count, Sample* out);
+  // Multiplies the three colours by mapped[i] / value[i]. `factors` may be null.
+  void (*scale_value)(const CombineSpec& spec, const uint32_t* factors, const Sample* in,
+                      const Sample* value, const Sample* mapped, size_t count, Sample* out);
+  // Replaces one channel.
+  void (*insert)(uint32_t channels, uint32_t channel, const Sample* plane, size_t count,
+                 Sample* out);
+};
+
+struct Kernels {
+  SampleKernels<uint8_t> bytes;
+  SampleKernels<uint16_t> words;
+  void (*count8)(const uint8_t* samples, size_t count, Counter8& counter);
+  // Adds the counter to the histogram and clears it.
+  void (*flush8)(Counter8& counter, uint64_t* histogram);
+  // `tables` holds two tables of 65536.
+  void (*count16)(const uint16_t* samples, size_t count, uint32_t* tables);
+  void (*flush16)(uint32_t* tables, uint64_t* histogram);
+};
+
+// The set of the target in use.
+const Kernels& ActiveKernels();
+
+template <typename Sample>
+const SampleKernels<Sample>& KernelsFor(const Kernels& kernels);
+template <>
+inline const SampleKernels<uint8_t>& KernelsFor<uint8_t>(const Kernels& kernels) {
+  return kernels.bytes;
+}
+template <>
+inline const SampleKernels<uint16_t>& KernelsFor<uint16_t>(const Kernels& kernels) {
+  return kernels.words;
+}
+
+}  // namespace histeq::internal
+
+#endif  // HISTEQ_SRC_KERNELS_H_

@@ -1,0 +1,80 @@
+// How many tables an image has, and where the tiles of a grid lie.
+#ifndef HISTEQ_SRC_LAYOUT_H_
+#define HISTEQ_SRC_LAYOUT_H_
+
+#include <cstdint>
+
+#include "histeq/parameters.h"
+
+namespace histeq::internal {
+
+// What one number of a pixel stands for it in statistics and lookups.
+enum class Plane : uint32_t {
+  kFirst = 0,  // Channels 0, 1 and 2 as they are.
+  kSecond = 1,
+  kThird = 2,
+  kLuma = 3,
+  kValue = 4,
+};
+
+// Planes of an image: 1, or 3 with Color::kPerChannel.
+inline uint32_t PlaneCount(const EqualizeParameters& parameters, const ImageShape& shape) {
+  return ColorChannels(shape) == 3 && parameters.color == Color::kPerChannel ? 3 : 1;
+}
+
+inline Plane PlaneAt(const EqualizeParameters& parameters, const ImageShape& shape,
+                     uint32_t index) {
+  if (ColorChannels(shape) == 3) {
+    if (parameters.color == Color::kLuma) return Plane::kLuma;
+    if (parameters.color == Color::kValue) return Plane::kValue;
+  }
+  return static_cast<Plane>(index);
+}
+
+inline bool IsMixed(Plane plane) { return plane == Plane::kLuma || plane == Plane::kValue; }
+
+inline uint32_t TileCount(const EqualizeParameters& parameters) {
+  return parameters.method == Method::kClahe ? parameters.grid_x * parameters.grid_y : 1;
+}
+
+inline uint64_t TableCount(const EqualizeParameters& parameters, const ImageShape& shape) {
+  return uint64_t{TileCount(parameters)} * PlaneCount(parameters, shape);
+}
+
+// The grid over one dimension. As in OpenCV, an image that the grid does not divide is padded at
+// its right and lower sides by reflection about the last pixel, in both dimensions even if one
+// would fit.
+struct GridAxis {
+  uint32_t tiles;
+  uint32_t size;    // Pixels of the image.
+  uint32_t padded;  // Pixels with padding.
+  uint32_t tile;    // Pixels of a tile.
+};
+
+struct Grid {
+  GridAxis x;
+  GridAxis y;
+};
+
+inline Grid GridOf(const EqualizeParameters& parameters, const ImageShape& shape) {
+  const auto axis = [](uint32_t tiles, uint32_t size, bool pad) {
+    const uint32_t padded = pad ? size + (tiles - size % tiles) : size;
+    return GridAxis{tiles, size, padded, padded / tiles};
+  };
+  const bool pad = shape.width % parameters.grid_x != 0 || shape.height % parameters.grid_y != 0;
+  return Grid{axis(parameters.grid_x, shape.width, pad),
+              axis(parameters.grid_y, shape.height, pad)};
+}
+
+// The pixel that the padded one repeats: reflection about the first and last pixel, which are not
+// doubled.
+inline uint32_t Reflect(uint32_t position, uint32_t size) {
+  if (size == 1) return 0;
+  const uint32_t period = 2 * (size - 1);
+  const uint32_t phase = position % period;
+  return phase < size ? phase : period - phase;
+}
+
+}  // namespace histeq::internal
+
+#endif  // HISTEQ_SRC_LAYOUT_H_

@@ -1,0 +1,206 @@
+// ComputeMapping: from counts to tables.
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "distribution.h"
+#include "float24.h"
+#include "histeq/equalize.h"
+#include "layout.h"
+
+namespace histeq {
+namespace {
+
+using internal::Float24;
+
+// Working memory for one table, allocated once for all tables of a mapping.
+struct Workspace {
+  uint64_t* counts;  // SampleValues entries; those above `largest` are folded into it.
+  uint64_t* target;  // SampleValues entries for kMatch, else null.
+};
+
+void FillIdentity(uint32_t largest, uint32_t* table) {
+  for (uint32_t value = 0; value <= largest; ++value) table[value] = value;
+}
+
+uint64_t SumOf(const uint64_t* counts, uint32_t largest) {
+  uint64_t sum = 0;
+  for (uint32_t value = 0; value <= largest; ++value) sum += counts[value];
+  return sum;
+}
+
+void FillGlobal(const uint64_t* counts, uint64_t total, uint32_t largest, uint32_t* table) {
+  uint32_t value = 0;
+  while (counts[value] == 0) table[value++] = 0;
+  if (counts[value] == total) return FillIdentity(largest, table);
+  const Float24 scale = internal::Quotient24(largest, total - counts[value]);
+  table[value] = 0;
+  uint64_t sum = 0;
+  for (++value; value <= largest; ++value) {
+    sum += counts[value];
+    table[value] = counts[value] == 0 ? table[value - 1] : internal::ScaledSum(sum, scale, largest);
+  }
+}
+
+// Cuts counts at `limit` and spreads what was cut off as OpenCV's CLAHE does: the same for all,
+// then one each at even steps.
+void Clip(uint64_t limit, uint32_t largest, uint64_t* counts) {
+  uint64_t excess = 0;
+  for (uint32_t value = 0; value <= largest; ++value) {
+    if (counts[value] <= limit) continue;
+    excess += counts[value] - limit;
+    counts[value] = limit;
+  }
+  const uint64_t bins = uint64_t{largest} + 1;
+  const uint64_t each = excess / bins;
+  const uint64_t rest = excess % bins;
+  for (uint32_t value = 0; value <= largest; ++value) counts[value] += each;
+  if (rest == 0) return;
+  const uint64_t step = std::max<uint64_t>(bins / rest, 1);
+  uint64_t left = rest;
+  for (uint64_t value = 0; value < bins && left > 0; value += step, --left) ++counts[value];
+}
+
+uint64_t ClipLimit(const EqualizeParameters& parameters, uint64_t total, uint32_t largest) {
+  const auto limit =
+      static_cast<uint64_t>(static_cast<unsigned __int128>(parameters.clip_limit_q8) * total / 256 /
+                            (uint64_t{largest} + 1));
+  return std::max<uint64_t>(limit, 1);
+}
+
+// One tile of CLAHE.
+void FillTile(const EqualizeParameters& parameters, uint64_t total, uint32_t largest,
+              uint64_t* counts, uint32_t* table) {
+  Clip(ClipLimit(parameters, total, largest), largest, counts);
+  const Float24 scale = internal::Quotient24(largest, total);
+  uint64_t sum = 0;
+  uint32_t entry = 0;
+  for (uint32_t value = 0; value <= largest; ++value) {
+    if (counts[value] != 0) {
+      sum += counts[value];
+      entry = internal::ScaledSum(sum, scale, largest);
+    }
+    table[value] = entry;
+  }
+}
+
+// The smallest value whose share of the target reaches the sample's share of the image.
+void FillMatch(const uint64_t* counts, uint64_t total, const uint64_t* target, uint32_t largest,
+               uint32_t* table) {
+  const uint64_t target_total = SumOf(target, largest);
+  uint64_t sum = 0;
+  uint32_t entry = 0;
+  uint64_t target_sum = target[0];
+  for (uint32_t value = 0; value <= largest; ++value) {
+    sum += counts[value];
+    const unsigned __int128 wanted = static_cast<unsigned __int128>(sum) * target_total;
+    while (entry < largest &&
+           (static_cast<unsigned __int128>(target_sum) * total < wanted || target_sum == 0)) {
+      target_sum += target[++entry];
+    }
+    table[value] = entry;
+  }
+}
+
+void FillStretch(const EqualizeParameters& parameters, const uint64_t* counts, uint32_t largest,
+                 uint32_t* table) {
+  const std::span<const uint64_t> histogram(counts, size_t{largest} + 1);
+  const uint32_t low = PercentileOf(histogram, parameters.percentile_low_q4);
+  const uint32_t high = PercentileOf(histogram, parameters.percentile_high_q4);
+  if (low >= high) return FillIdentity(largest, table);
+  const uint64_t range = high - low;
+  for (uint32_t value = 0; value <= largest; ++value) {
+    const uint64_t above = std::clamp(value, low, high) - low;
+    table[value] = static_cast<uint32_t>((2 * above * largest + range) / (2 * range));
+  }
+}
+
+bool HasOneValue(const uint64_t* counts, uint64_t total, uint32_t largest) {
+  return std::find(counts, counts + largest + 1, total) != counts + largest + 1;
+}
+
+// One table; `work.counts` may be changed.
+void FillTable(const EqualizeParameters& parameters, uint32_t largest, Workspace work,
+               uint32_t* table) {
+  const uint64_t total = SumOf(work.counts, largest);
+  if (total == 0) return FillIdentity(largest, table);
+  if (parameters.method == Method::kClahe) {
+    return FillTile(parameters, total, largest, work.counts, table);
+  }
+  if (HasOneValue(work.counts, total, largest)) return FillIdentity(largest, table);
+  switch (parameters.method) {
+    case Method::kClahe:
+      break;
+    case Method::kGlobal:
+      return FillGlobal(work.counts, total, largest, table);
+    case Method::kClipLimited:
+      Clip(ClipLimit(parameters, total, largest), largest, work.counts);
+      return FillGlobal(work.counts, total, largest, table);
+    case Method::kMatch:
+      return FillMatch(work.counts, total, work.target, largest, table);
+    case Method::kStretch:
+      return FillStretch(parameters, work.counts, largest, table);
+  }
+  FillIdentity(largest, table);
+}
+
+// Blends with the identity, extends the table beyond `largest`, and leaves nodata alone.
+template <typename Sample>
+void Store(const EqualizeParameters& parameters, uint32_t largest, uint32_t values,
+           bool keeps_nodata, const uint32_t* table, Sample* out) {
+  const uint64_t strength = parameters.strength_q16;
+  for (uint64_t value = 0; value <= largest; ++value) {
+    out[value] =
+        static_cast<Sample>((value * (65536 - strength) + table[value] * strength + 32768) >> 16);
+  }
+  std::fill(out + largest + 1, out + values, out[largest]);
+  if (keeps_nodata) out[parameters.nodata] = static_cast<Sample>(parameters.nodata);
+}
+
+}  // namespace
+
+Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& shape,
+                       const Statistics& statistics) {
+  const uint32_t values = SampleValues(shape);
+  const uint32_t largest = LargestSample(parameters, shape);
+  const uint64_t tables = internal::TableCount(parameters, shape);
+  const std::span<const uint64_t> words = statistics.words();
+  if (words.size() != tables * values) return Mapping();
+  Mapping mapping = Mapping::Allocate(parameters, shape);
+  const bool matches = parameters.method == Method::kMatch;
+  const std::unique_ptr<uint64_t[]> counts(new (std::nothrow) uint64_t[values]);
+  const std::unique_ptr<uint32_t[]> table(new (std::nothrow) uint32_t[values]);
+  const std::unique_ptr<uint64_t[]> target(matches ? new (std::nothrow) uint64_t[values] : nullptr);
+  if (!mapping.valid() || counts == nullptr || table == nullptr || (matches && target == nullptr)) {
+    return Mapping();
+  }
+  if (matches) {
+    if (parameters.reference.empty()) {
+      internal::FillDistribution(parameters.distribution, largest, target.get());
+    } else {
+      std::copy(parameters.reference.begin(), parameters.reference.end(), target.get());
+      for (uint32_t value = largest + 1; value < values; ++value) target[largest] += target[value];
+    }
+  }
+  // With mixed planes only a pixel of three equal channels is nodata: the kernels look at that.
+  const bool keeps_nodata =
+      parameters.has_nodata && !internal::IsMixed(internal::PlaneAt(parameters, shape, 0));
+  for (uint64_t index = 0; index < tables; ++index) {
+    const uint64_t* source = words.data() + index * values;
+    std::copy(source, source + values, counts.get());
+    for (uint32_t value = largest + 1; value < values; ++value) counts[largest] += counts[value];
+    FillTable(parameters, largest, {counts.get(), target.get()}, table.get());
+    if (shape.bits_per_sample == 8) {
+      Store(parameters, largest, values, keeps_nodata, table.get(),
+            mapping.mutable_data().data() + index * values);
+    } else {
+      Store(parameters, largest, values, keeps_nodata, table.get(),
+            reinterpret_cast<uint16_t*>(mapping.mutable_data().data()) + index * values);
+    }
+  }
+  mapping.Seal(parameters, shape);
+  return mapping;
+}
+
+}  // namespace histeq
