@@ -13,10 +13,10 @@ using internal::CombineSpec;
 using internal::ExtractSpec;
 using internal::Grid;
 using internal::GridAxis;
-using internal::Kernels;
 using internal::Plane;
 using internal::Quad;
 using internal::SampleKernels;
+using internal::Weights;
 
 // Pixels that are taken out of their rows at a time; what belongs to them fits into the first-level
 // cache.
@@ -26,7 +26,13 @@ constexpr uint32_t kChunkPixels = 2048;
 struct Between {
   uint32_t before;  // Tile at or before it.
   uint32_t after;
-  uint32_t weight;  // Of `after`, in 1/32768; below 32768.
+  uint64_t
+      past;  // Distance from the centre of `before`, in `2 * tile` steps from centre to centre.
+
+  // Of `after`, in `bits` bits of fraction, rounded down.
+  uint32_t Weight(const GridAxis& axis, uint32_t bits) const {
+    return static_cast<uint32_t>((past << bits) / (2 * uint64_t{axis.tile}));
+  }
 };
 
 Between BetweenTiles(const GridAxis& axis, uint32_t position) {
@@ -38,7 +44,7 @@ Between BetweenTiles(const GridAxis& axis, uint32_t position) {
   if (before >= axis.tiles - 1) return {axis.tiles - 1, axis.tiles - 1, 0};
   const uint64_t past = (doubled - tile) % (2 * tile);
   const auto index = static_cast<uint32_t>(before);
-  return {index, index + 1, static_cast<uint32_t>((past << 15) / (2 * tile))};
+  return {index, index + 1, past};
 }
 
 // First position with BetweenTiles(position).before > `before`.
@@ -67,88 +73,129 @@ struct Job {
   }
 };
 
-// Maps `count` samples of one plane that stand at x, x + 1, … of row y.
+// A run of columns between the same centres of tiles.
 template <typename Sample>
-void MapSamples(const Job<Sample>& job, uint32_t plane, uint32_t x, uint32_t y, uint32_t count,
-                const Sample* in, Sample* out) {
-  if (job.parameters.method != Method::kClahe) {
-    job.kernels.map(job.Table(0, plane), in, count, out);
+struct Run {
+  uint32_t x;
+  uint32_t count;
+  Between column;
+  alignas(64) std::array<typename Weights<Sample>::X, kChunkPixels> weights;
+};
+
+template <typename Sample>
+void StartRun(const Job<Sample>& job, uint32_t x, Run<Sample>& run) {
+  run.x = x;
+  run.count = std::min(kChunkPixels, job.shape.width - x);
+  if (job.parameters.method != Method::kClahe) return;
+  run.column = BetweenTiles(job.grid.x, x);
+  run.count = std::min(run.count, EndOfStretch(job.grid.x, x) - x);
+  if (run.column.before == run.column.after) {
+    std::fill_n(run.weights.data(), run.count, typename Weights<Sample>::X{0});
     return;
   }
-  const Between row = BetweenTiles(job.grid.y, y);
-  alignas(64) std::array<uint16_t, kChunkPixels> weights;
-  for (uint32_t done = 0; done < count;) {
-    const uint32_t begin = x + done;
-    const Between column = BetweenTiles(job.grid.x, begin);
-    const uint32_t end = EndOfStretch(job.grid.x, begin);
-    const uint32_t run = std::min({count - done, end - begin, kChunkPixels});
-    for (uint32_t i = 0; i < run; ++i) {
-      weights[i] = static_cast<uint16_t>(BetweenTiles(job.grid.x, begin + i).weight);
+  // floor(past * 2^bits / divisor) for past, past + 2, …, by its steps.
+  const uint64_t divisor = 2 * uint64_t{job.grid.x.tile};
+  const uint64_t scaled = run.column.past << Weights<Sample>::kBitsX;
+  const uint64_t step = (uint64_t{2} << Weights<Sample>::kBitsX) / divisor;
+  const uint64_t step_rest = (uint64_t{2} << Weights<Sample>::kBitsX) % divisor;
+  uint64_t weight = scaled / divisor;
+  uint64_t rest = scaled % divisor;
+  for (uint32_t i = 0; i < run.count; ++i) {
+    run.weights[i] = static_cast<typename Weights<Sample>::X>(weight);
+    weight += step;
+    rest += step_rest;
+    if (rest >= divisor) {
+      rest -= divisor;
+      ++weight;
     }
-    const uint32_t tiles = job.grid.x.tiles;
-    const Quad quad{job.Table(row.before * tiles + column.before, plane),
-                    job.Table(row.before * tiles + column.after, plane),
-                    job.Table(row.after * tiles + column.before, plane),
-                    job.Table(row.after * tiles + column.after, plane)};
-    job.kernels.interpolate(quad, row.weight, weights.data(), in + done, run, out + done);
-    done += run;
   }
 }
 
+// Maps samples of one plane, one for each pixel of the run, in row y of the image.
 template <typename Sample>
-void ApplyChunk(const Job<Sample>& job, uint32_t x, uint32_t y, uint32_t count, const Sample* in,
-                Sample* out) {
-  const uint32_t channels = job.shape.channels;
-  const uint32_t largest = LargestSample(job.parameters, job.shape);
-  alignas(64) std::array<Sample, kChunkPixels> plane_samples;
+void MapRun(const Job<Sample>& job, const Run<Sample>& run, uint32_t plane, uint32_t y,
+            const Sample* in, Sample* out) {
+  if (job.parameters.method != Method::kClahe) {
+    job.kernels.map(job.Table(0, plane), in, run.count, out);
+    return;
+  }
+  const Between row = BetweenTiles(job.grid.y, y);
+  const uint32_t tiles = job.grid.x.tiles;
+  const Quad quad{job.Table(row.before * tiles + run.column.before, plane),
+                  job.Table(row.before * tiles + run.column.after, plane),
+                  job.Table(row.after * tiles + run.column.before, plane),
+                  job.Table(row.after * tiles + run.column.after, plane)};
+  job.kernels.interpolate(quad, row.Weight(job.grid.y, Weights<Sample>::kBitsY), run.weights.data(),
+                          in, run.count, out);
+}
+
+// Buffers for the planes of a run.
+template <typename Sample>
+struct Scratch {
+  alignas(64) std::array<Sample, kChunkPixels> plane;
   alignas(64) std::array<Sample, kChunkPixels> mapped;
+};
+
+template <typename Sample>
+void ApplyRun(const Job<Sample>& job, const Run<Sample>& run, uint32_t y, const Sample* in,
+              Sample* out, Scratch<Sample>& scratch) {
+  const uint32_t channels = job.shape.channels;
+  if (channels == 1) return MapRun(job, run, 0, y, in, out);
+  const uint32_t largest = LargestSample(job.parameters, job.shape);
   ExtractSpec extract{Plane::kFirst, channels, false, false, 0, largest};
   const Plane first = internal::PlaneAt(job.parameters, job.shape, 0);
+  Sample* plane_samples = scratch.plane.data();
+  Sample* mapped = scratch.mapped.data();
   if (internal::IsMixed(first)) {
     extract.plane = first;
-    job.kernels.extract(extract, in, nullptr, count, plane_samples.data());
-    MapSamples(job, 0, x, y, count, plane_samples.data(), mapped.data());
+    job.kernels.extract(extract, in, nullptr, run.count, plane_samples);
+    MapRun(job, run, 0, y, plane_samples, mapped);
     const CombineSpec combine{channels, job.parameters.has_nodata, job.parameters.nodata, largest};
     if (first == Plane::kLuma) {
-      job.kernels.add_luma(combine, in, plane_samples.data(), mapped.data(), count, out);
+      job.kernels.add_luma(combine, in, plane_samples, mapped, run.count, out);
     } else {
       const auto factors = job.mapping.factors();
       job.kernels.scale_value(combine, factors.empty() ? nullptr : factors.data(), in,
-                              plane_samples.data(), mapped.data(), count, out);
+                              plane_samples, mapped, run.count, out);
     }
     return;
   }
-  if (in != out) std::memcpy(out, in, size_t{count} * channels * sizeof(Sample));
+  if (in != out) std::memcpy(out, in, size_t{run.count} * channels * sizeof(Sample));
   for (uint32_t plane = 0; plane < job.planes; ++plane) {
     extract.plane = static_cast<Plane>(plane);
-    job.kernels.extract(extract, out, nullptr, count, plane_samples.data());
-    MapSamples(job, plane, x, y, count, plane_samples.data(), mapped.data());
-    job.kernels.insert(channels, plane, mapped.data(), count, out);
+    job.kernels.extract(extract, out, nullptr, run.count, plane_samples);
+    MapRun(job, run, plane, y, plane_samples, mapped);
+    job.kernels.insert(channels, plane, mapped, run.count, out);
   }
 }
 
 template <typename Sample>
 void Apply(const EqualizeParameters& parameters, const ImageShape& shape, const Mapping& mapping,
            ConstRows in, Rows out, uint32_t first_row) {
-  const Job<Sample> job{
-      internal::KernelsFor<Sample>(internal::ActiveKernels()),
-      parameters,
-      shape,
-      mapping,
-      internal::PlaneCount(parameters, shape),
-      parameters.method == Method::kClahe ? internal::GridOf(parameters, shape) : Grid{},
-      SampleValues(shape)};
-  for (uint32_t row = 0; row < in.rows; ++row) {
-    const Sample* from = in.Row<Sample>(row);
-    Sample* to = out.Row<Sample>(row);
-    const uint32_t y = first_row + row;
-    if (shape.channels == 1) {
-      MapSamples(job, 0, 0, y, shape.width, from, to);
-      continue;
+  const bool tiled = parameters.method == Method::kClahe;
+  const Job<Sample> job{internal::KernelsFor<Sample>(internal::ActiveKernels()),
+                        parameters,
+                        shape,
+                        mapping,
+                        internal::PlaneCount(parameters, shape),
+                        tiled ? internal::GridOf(parameters, shape) : Grid{},
+                        SampleValues(shape)};
+  if (shape.channels == 1 && !tiled) {
+    for (uint32_t row = 0; row < in.rows; ++row) {
+      job.kernels.map(job.Table(0, 0), in.Row<Sample>(row), shape.width, out.Row<Sample>(row));
     }
-    for (uint32_t x = 0; x < shape.width; x += kChunkPixels) {
-      const size_t offset = size_t{x} * shape.channels;
-      ApplyChunk(job, x, y, std::min(kChunkPixels, shape.width - x), from + offset, to + offset);
+    return;
+  }
+  // Runs outside, rows inside: a run's weights are computed, and its tables come into the cache,
+  // once.
+  Run<Sample> run;
+  Scratch<Sample> scratch;
+  for (uint32_t x = 0; x < shape.width; x += run.count) {
+    StartRun(job, x, run);
+    const size_t offset = size_t{x} * shape.channels;
+    for (uint32_t row = 0; row < in.rows; ++row) {
+      ApplyRun(job, run, first_row + row, in.Row<Sample>(row) + offset,
+               out.Row<Sample>(row) + offset, scratch);
     }
   }
 }

@@ -32,14 +32,13 @@ inline Float24 Round24(uint64_t value) {
 
 // largest / float(divisor), rounded; 1 <= largest <= 65535, divisor > 0.
 inline Float24 Quotient24(uint32_t largest, uint64_t divisor) {
-  Float24 d = Round24(divisor);
-  const uint64_t numerator = uint64_t{largest} << 48;
-  uint64_t quotient = numerator / d.mantissa;
-  // 26 bits at least, so that a remainder counts as less than half of the last place.
-  int exponent = -48 - d.exponent;
-  quotient = (quotient << 1) | (numerator % d.mantissa != 0 ? 1 : 0);
+  const Float24 d = Round24(divisor);
+  const int shift = std::countl_zero(uint64_t{largest}) - 1;
+  const uint64_t numerator = uint64_t{largest} << shift;
+  // The last bit says whether there is a remainder, far below the last bit that is kept.
+  const uint64_t quotient = ((numerator / d.mantissa) << 1) | (numerator % d.mantissa != 0 ? 1 : 0);
   Float24 rounded = Round24(quotient);
-  rounded.exponent += exponent - 1;
+  rounded.exponent -= shift + d.exponent + 1;
   return rounded;
 }
 

@@ -45,6 +45,23 @@ struct Quad {
   const void* lower_right;
 };
 
+// Weights of the interpolation are fractions below 1. 16-bit samples need finer ones, to stay
+// within one of the exact value where neighbouring tables differ by all there is.
+template <typename Sample>
+struct Weights;
+template <>
+struct Weights<uint8_t> {
+  using X = uint16_t;
+  static constexpr uint32_t kBitsX = 15;
+  static constexpr uint32_t kBitsY = 15;
+};
+template <>
+struct Weights<uint16_t> {
+  using X = uint32_t;
+  static constexpr uint32_t kBitsX = 24;
+  static constexpr uint32_t kBitsY = 16;
+};
+
 // `Sample` is uint8_t or uint16_t. Lengths are in pixels.
 template <typename Sample>
 struct SampleKernels {
@@ -54,8 +71,9 @@ struct SampleKernels {
   // out[i] = table[in[i]]; in == out is allowed.
   void (*map)(const Sample* table, const Sample* in, size_t count, Sample* out);
   // Bilinear between four tables: down by `weight_y`, across by `weights_x[i]`.
-  void (*interpolate)(const Quad& quad, uint32_t weight_y, const uint16_t* weights_x,
-                      const Sample* in, size_t count, Sample* out);
+  void (*interpolate)(const Quad& quad, uint32_t weight_y,
+                      const typename Weights<Sample>::X* weights_x, const Sample* in, size_t count,
+                      Sample* out);
   // Adds mapped[i] - luma[i] to the three colours.
   void (*add_luma)(const CombineSpec& spec, const Sample* in, const Sample* luma,
                    const Sample* mapped, size_t count, Sample* out);

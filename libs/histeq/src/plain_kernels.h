@@ -70,19 +70,20 @@ inline uint8_t Interpolated(uint8_t upper_left, uint8_t upper_right, uint8_t low
   return static_cast<uint8_t>((Blend(left, right, static_cast<int32_t>(weight_x)) + 64) >> 7);
 }
 
-// 16 bits: everything exact, one rounding at the end.
+// 16 bits: exact products, one rounding at the end.
 inline uint16_t Interpolated(uint16_t upper_left, uint16_t upper_right, uint16_t lower_left,
                              uint16_t lower_right, uint32_t weight_x, uint32_t weight_y) {
-  const uint64_t left = uint64_t{upper_left} * (32768 - weight_y) + uint64_t{lower_left} * weight_y;
-  const uint64_t right =
-      uint64_t{upper_right} * (32768 - weight_y) + uint64_t{lower_right} * weight_y;
-  return static_cast<uint16_t>(
-      (left * (32768 - weight_x) + right * weight_x + (uint64_t{1} << 29)) >> 30);
+  const uint32_t left = upper_left * (65536 - weight_y) + lower_left * weight_y;
+  const uint32_t right = upper_right * (65536 - weight_y) + lower_right * weight_y;
+  const uint64_t sum =
+      uint64_t{left} * ((1u << 24) - weight_x) + uint64_t{right} * weight_x + (uint64_t{1} << 39);
+  return static_cast<uint16_t>(sum >> 40);
 }
 
 template <typename Sample>
-void PlainInterpolate(const Quad& quad, uint32_t weight_y, const uint16_t* weights_x,
-                      const Sample* in, size_t count, Sample* out) {
+void PlainInterpolate(const Quad& quad, uint32_t weight_y,
+                      const typename Weights<Sample>::X* weights_x, const Sample* in, size_t count,
+                      Sample* out) {
   const auto* upper_left = static_cast<const Sample*>(quad.upper_left);
   const auto* upper_right = static_cast<const Sample*>(quad.upper_right);
   const auto* lower_left = static_cast<const Sample*>(quad.lower_left);
