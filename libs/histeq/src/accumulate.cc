@@ -155,7 +155,7 @@ void ForEachTile(const Grid& grid, uint32_t first_row, uint32_t rows, const Coun
 template <typename Sample>
 void Accumulate(const EqualizeParameters& parameters, const ImageShape& shape, ConstRows rows,
                 ConstRows mask, uint32_t first_row, Statistics& statistics) {
-  const Kernels& kernels = internal::ActiveKernels();
+  const Kernels kernels = internal::ActiveKernels();
   const uint32_t values = SampleValues(shape);
   const uint32_t planes = internal::PlaneCount(parameters, shape);
   uint64_t* words = statistics.mutable_words().data();

@@ -173,7 +173,8 @@ template <typename Sample>
 void Apply(const EqualizeParameters& parameters, const ImageShape& shape, const Mapping& mapping,
            ConstRows in, Rows out, uint32_t first_row) {
   const bool tiled = parameters.method == Method::kClahe;
-  const Job<Sample> job{internal::KernelsFor<Sample>(internal::ActiveKernels()),
+  const internal::Kernels kernels = internal::ActiveKernels();
+  const Job<Sample> job{internal::KernelsFor<Sample>(kernels),
                         parameters,
                         shape,
                         mapping,

@@ -97,7 +97,34 @@ struct Kernels {
 };
 
 // The set of the target in use.
-const Kernels& ActiveKernels();
+Kernels ActiveKernels();
+
+// Its parts, each from the file that holds its loops.
+struct CountKernels {
+  decltype(Kernels::count8) count8;
+  decltype(Kernels::flush8) flush8;
+  decltype(Kernels::count16) count16;
+  decltype(Kernels::flush16) flush16;
+};
+CountKernels ActiveCountKernels();
+
+struct MapKernels {
+  decltype(SampleKernels<uint8_t>::map) bytes;
+  decltype(SampleKernels<uint16_t>::map) words;
+};
+MapKernels ActiveMapKernels();
+
+struct InterpolateKernels {
+  decltype(SampleKernels<uint8_t>::interpolate) bytes;
+  decltype(SampleKernels<uint16_t>::interpolate) words;
+};
+InterpolateKernels ActiveInterpolateKernels();
+
+struct ColorKernels {
+  SampleKernels<uint8_t> bytes;  // Without map and interpolate.
+  SampleKernels<uint16_t> words;
+};
+ColorKernels ActiveColorKernels();
 
 template <typename Sample>
 const SampleKernels<Sample>& KernelsFor(const Kernels& kernels);

@@ -199,12 +199,6 @@ inline void PlainFlush16(uint32_t* tables, uint64_t* histogram) {
   std::memset(tables, 0, 2 * 65536 * sizeof(uint32_t));
 }
 
-template <typename Sample>
-constexpr SampleKernels<Sample> PlainSampleKernels() {
-  return {&PlainExtract<Sample>, &PlainMap<Sample>,        &PlainInterpolate<Sample>,
-          &PlainAddLuma<Sample>, &PlainScaleValue<Sample>, &PlainInsert<Sample>};
-}
-
 }  // namespace histeq::internal
 
 #endif  // HISTEQ_SRC_PLAIN_KERNELS_H_

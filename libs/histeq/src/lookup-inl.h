@@ -1,0 +1,176 @@
+// A table of 256 bytes held in vector registers, and small pieces that Highway lacks. Included once
+// for each target.
+#if defined(HISTEQ_SRC_LOOKUP_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HISTEQ_SRC_LOOKUP_INL_H_
+#undef HISTEQ_SRC_LOOKUP_INL_H_
+#else
+#define HISTEQ_SRC_LOOKUP_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+#include "hwy/highway.h"
+
+// Whether the vector loops are built: they know how x86 instructions treat blocks of 128 bits.
+// Other processors run the plain loops.
+#undef HISTEQ_X86_VECTORS
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+#define HISTEQ_X86_VECTORS 1
+#else
+#define HISTEQ_X86_VECTORS 0
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace histeq::internal {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HISTEQ_X86_VECTORS
+
+using Bytes = hn::Vec<hn::ScalableTag<uint8_t>>;
+using Shorts = hn::Vec<hn::ScalableTag<int16_t>>;
+using Ints = hn::Vec<hn::ScalableTag<int32_t>>;
+
+// Both within blocks of 128 bits, saturated.
+HWY_INLINE Bytes PackToBytes(Shorts lower, Shorts upper) {
+#if HWY_TARGET <= HWY_AVX3
+  return Bytes{_mm512_packus_epi16(lower.raw, upper.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return Bytes{_mm256_packus_epi16(lower.raw, upper.raw)};
+#else
+  return Bytes{_mm_packus_epi16(lower.raw, upper.raw)};
+#endif
+}
+
+HWY_INLINE Shorts PackToShorts(Ints lower, Ints upper) {
+  return hn::ReorderDemote2To(hn::ScalableTag<int16_t>(), lower, upper);
+}
+
+#if HWY_TARGET == HWY_AVX3_DL
+
+// Two lookups among 128 bytes each, and a choice by the highest bit.
+class ByteTable {
+ public:
+  explicit ByteTable(const uint8_t* table)
+      : t0_(_mm512_loadu_si512(table)),
+        t1_(_mm512_loadu_si512(table + 64)),
+        t2_(_mm512_loadu_si512(table + 128)),
+        t3_(_mm512_loadu_si512(table + 192)) {}
+
+  HWY_INLINE Bytes LookUp(Bytes index) const {
+    const __m512i low = _mm512_permutex2var_epi8(t0_, index.raw, t1_);
+    const __m512i high = _mm512_permutex2var_epi8(t2_, index.raw, t3_);
+    return Bytes{_mm512_mask_mov_epi8(low, _mm512_movepi8_mask(index.raw), high)};
+  }
+
+  HWY_INLINE void LookUp4(const uint8_t* in, uint8_t* out) const {
+    const hn::ScalableTag<uint8_t> d;
+    const Bytes a = LookUp(hn::LoadU(d, in));
+    const Bytes b = LookUp(hn::LoadU(d, in + 64));
+    const Bytes c = LookUp(hn::LoadU(d, in + 128));
+    const Bytes e = LookUp(hn::LoadU(d, in + 192));
+    hn::StoreU(a, d, out);
+    hn::StoreU(b, d, out + 64);
+    hn::StoreU(c, d, out + 128);
+    hn::StoreU(e, d, out + 192);
+  }
+
+ private:
+  __m512i t0_, t1_, t2_, t3_;
+};
+
+#else
+
+// Sixteen shuffles of 16 bytes. A shuffle gives 0 where the index is negative; the index goes down
+// by 16 from one to the next and stays negative, so that of the tables' differences (as XOR) those
+// up to the wanted one are collected. The upper half of the indices takes its own turn.
+class ByteTable {
+ public:
+  explicit ByteTable(const uint8_t* table) {
+    const hn::Full128<uint8_t> block;
+    for (size_t half = 0; half < 2; ++half) {
+      auto before = hn::Zero(block);
+      for (size_t k = 0; k < 8; ++k) {
+        const auto piece = hn::LoadU(block, table + half * 128 + k * 16);
+        hn::Store(hn::Xor(piece, before), block, differences_[half * 8 + k]);
+        before = piece;
+      }
+    }
+  }
+
+  HWY_INLINE Bytes LookUp(Bytes index) const {
+    Bytes result = hn::Zero(hn::ScalableTag<uint8_t>());
+    Half<0>(index, result);
+    Half<1>(hn::Xor(index, Middle()), result);
+    return result;
+  }
+
+  // Four vectors at a time, so that each table is fetched once for all.
+  HWY_INLINE void LookUp4(const uint8_t* in, uint8_t* out) const {
+    const hn::ScalableTag<uint8_t> d;
+    const size_t lanes = hn::Lanes(d);
+    Bytes i0 = hn::LoadU(d, in), i1 = hn::LoadU(d, in + lanes);
+    Bytes i2 = hn::LoadU(d, in + 2 * lanes), i3 = hn::LoadU(d, in + 3 * lanes);
+    Bytes r0 = hn::Zero(d), r1 = r0, r2 = r0, r3 = r0;
+    Half4<0>(i0, i1, i2, i3, r0, r1, r2, r3);
+    Half4<1>(hn::Xor(i0, Middle()), hn::Xor(i1, Middle()), hn::Xor(i2, Middle()),
+             hn::Xor(i3, Middle()), r0, r1, r2, r3);
+    hn::StoreU(r0, d, out);
+    hn::StoreU(r1, d, out + lanes);
+    hn::StoreU(r2, d, out + 2 * lanes);
+    hn::StoreU(r3, d, out + 3 * lanes);
+  }
+
+ private:
+  static HWY_INLINE Bytes Middle() { return hn::Set(hn::ScalableTag<uint8_t>(), 128); }
+
+  static HWY_INLINE Bytes Down(Bytes index) {
+    const hn::ScalableTag<uint8_t> d;
+    const hn::RebindToSigned<decltype(d)> ds;
+    return hn::BitCast(d, hn::SaturatedSub(hn::BitCast(ds, index), hn::Set(ds, int8_t{16})));
+  }
+
+  HWY_INLINE Bytes Difference(size_t k) const {
+    return hn::LoadDup128(hn::ScalableTag<uint8_t>(), differences_[k]);
+  }
+
+  template <size_t kHalf>
+  HWY_INLINE void Half(Bytes index, Bytes& result) const {
+    for (size_t k = 0; k < 8; ++k) {
+      if (k != 0) index = Down(index);
+      result = hn::Xor(result, hn::TableLookupBytesOr0(Difference(kHalf * 8 + k), index));
+    }
+  }
+
+  template <size_t kHalf>
+  HWY_INLINE void Half4(Bytes i0, Bytes i1, Bytes i2, Bytes i3, Bytes& r0, Bytes& r1, Bytes& r2,
+                        Bytes& r3) const {
+    for (size_t k = 0; k < 8; ++k) {
+      if (k != 0) {
+        i0 = Down(i0);
+        i1 = Down(i1);
+        i2 = Down(i2);
+        i3 = Down(i3);
+      }
+      const Bytes difference = Difference(kHalf * 8 + k);
+      r0 = hn::Xor(r0, hn::TableLookupBytesOr0(difference, i0));
+      r1 = hn::Xor(r1, hn::TableLookupBytesOr0(difference, i1));
+      r2 = hn::Xor(r2, hn::TableLookupBytesOr0(difference, i2));
+      r3 = hn::Xor(r3, hn::TableLookupBytesOr0(difference, i3));
+    }
+  }
+
+  alignas(16) uint8_t differences_[16][16];
+};
+
+#endif  // HWY_TARGET == HWY_AVX3_DL
+
+#endif  // HISTEQ_X86_VECTORS
+
+}  // namespace HWY_NAMESPACE
+}  // namespace histeq::internal
+HWY_AFTER_NAMESPACE();
+
+#endif  // HISTEQ_SRC_LOOKUP_INL_H_
