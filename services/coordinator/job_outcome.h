@@ -1,0 +1,36 @@
+#pragma once
+
+// How an attempt at a job ended, and which of the endings a status means.
+
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace histeq::coordinator {
+
+// What the frontend is told when a lease is given up. Numbers are the contract's.
+enum class Outcome {
+  kRetry = 1,
+  kPermanent = 2,
+  kHandBack = 3,
+  kCancelled = 4,
+};
+
+// "retry", "permanent", ... for logs.
+std::string_view OutcomeName(Outcome outcome);
+
+// Whether another attempt at the same job, perhaps on another machine, may end differently than
+// with `status` (not OK), which the engine or the source returned. A broken image, an operation
+// that does not fit it and a limit that it exceeds are the same everywhere: kPermanent. A full
+// disk, a lost connection and everything unknown: kRetry.
+Outcome ClassifyFailure(const absl::Status& status);
+
+// Whether a call to the frontend about a lease that failed with `status` means that the lease is
+// gone: a stale epoch, a job that does not exist, a name that was taken from the list. Such an
+// answer is final.
+bool IsLeaseGone(const absl::Status& status);
+
+// Whether the same call may be made again after a pause.
+bool IsWorthRepeating(const absl::Status& status);
+
+}  // namespace histeq::coordinator
