@@ -1,0 +1,256 @@
+#pragma once
+
+// The naming registry and the durable job queue: one call for one decision, each a transaction.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "store/records.h"
+
+namespace histeq::store {
+
+struct CatalogLimits {
+  // How long a lease is good for without renewal.
+  absl::Duration lease_ttl = absl::Seconds(30);
+  // Attempts of one job before it fails for good.
+  uint32_t max_attempts = 5;
+  // Leases of one job whose holder was heard of no more before the job fails as poison.
+  uint32_t max_holder_deaths = 3;
+  // Wait after the first failed attempt; doubles with each up to the maximum; each is moved by up
+  // to +-`backoff_jitter`.
+  absl::Duration backoff = absl::Seconds(1);
+  absl::Duration max_backoff = absl::Seconds(60);
+  double backoff_jitter = 0.2;
+  // Queued jobs; one more is refused with QUEUE_FULL.
+  uint64_t max_queued_jobs = 1'000'000;
+  // What QUEUE_FULL advises to wait.
+  absl::Duration queue_full_retry = absl::Seconds(5);
+  // Largest page of a list, and the size of a page when none is asked for.
+  uint32_t max_page_size = 1000;
+  uint32_t default_page_size = 100;
+};
+
+// The answer to FinishUpload.
+struct FinishedUpload {
+  ImageRecord image;
+  std::optional<JobRecord> job;
+  // It was finished before: `image` may have another location than the caller's blob, which is then
+  // of no use.
+  bool already_finished = false;
+};
+
+struct Lease {
+  JobRecord job;
+  ImageRecord image;
+  std::optional<ImageRecord> reference;
+  // Statistics kept with the reference image.
+  std::optional<std::string> reference_statistics;
+  absl::Duration ttl;
+};
+
+// A lease as its holder reports it.
+struct HeldLease {
+  std::string job_id;
+  uint64_t epoch = 0;
+  JobProgress progress;
+};
+
+// Numbers as in histeq.v1.HeartbeatResponse.LeaseAnswer.Verdict.
+enum class LeaseVerdict : uint8_t { kRenewed = 1, kLost = 2, kCancel = 3 };
+
+// What an attempt brought.
+struct JobResult {
+  // Set exactly when the job has a result tag.
+  std::optional<ImageFacts> image;
+  // To be kept with the source image; opaque.
+  std::optional<std::string> statistics;
+};
+
+struct CompletedJob {
+  JobRecord job;
+  // Absent for a job without a result image, or when the result was deleted since.
+  std::optional<ImageRecord> result;
+  // Completed before under this epoch: the caller's blob is of no use, unless it is the result's.
+  bool already_completed = false;
+};
+
+// Numbers as in histeq.v1.FailJobRequest.Outcome.
+enum class FailOutcome : uint8_t { kRetry = 1, kPermanent = 2, kHandBack = 3, kCancelled = 4 };
+
+struct ImageFilter {
+  // Only images of exactly this name; empty: all.
+  std::string name;
+};
+
+struct JobFilter {
+  std::optional<JobState> state;
+  // Only jobs of this source image; empty: all.
+  std::string image_id;
+};
+
+// What may have changed. A hint: it may come late or for nothing; after a restart there are none.
+struct CatalogHint {
+  enum class Kind {
+    // `job_id` changed its state, or its progress moved.
+    kJob,
+    // A job may be ready to be leased.
+    kWork,
+  };
+  Kind kind = Kind::kJob;
+  std::string job_id;
+};
+
+// Thread-safe. Calls block until the change is durable. Errors of every call:
+// - RESOURCE_EXHAUSTED DISK_FULL: the disk is full; nothing was changed.
+// - DATA_LOSS CATALOG_DAMAGED: the database cannot be read.
+// - UNAVAILABLE: the catalog is closing.
+// - INTERNAL CATALOG_IO: any other failure; nothing was changed.
+class Catalog {
+ public:
+  virtual ~Catalog() = default;
+
+  // ---- Uploads
+
+  // Makes the upload, or finds the one with the same id, which must have the same header.
+  // `blob_key` is used for a new one.
+  // - ALREADY_EXISTS UPLOAD_ID_REUSED: the id has another header (`field` says which part).
+  // - NOT_FOUND IMAGE_NOT_FOUND: the job's reference image does not exist, or the finished upload's
+  //   image was deleted.
+  // - RESOURCE_EXHAUSTED QUEUE_FULL: it has a job and the queue is full.
+  virtual absl::StatusOr<UploadRecord> BeginUpload(const UploadHeader& header,
+                                                   const std::string& blob_key) = 0;
+
+  // - NOT_FOUND UPLOAD_NOT_FOUND.
+  virtual absl::StatusOr<UploadRecord> GetUpload(const std::string& upload_id) = 0;
+
+  // Registers the image, queues the header's job and closes the upload, all or nothing. Repeated:
+  // the first answer. Call it only with a durable blob.
+  // - NOT_FOUND UPLOAD_NOT_FOUND, IMAGE_NOT_FOUND (reference; or deleted since).
+  // - RESOURCE_EXHAUSTED QUEUE_FULL: try again; the upload stays open.
+  virtual absl::StatusOr<FinishedUpload> FinishUpload(const std::string& upload_id,
+                                                      const ImageFacts& facts) = 0;
+
+  // Open uploads not touched since `before`, at most 1000.
+  virtual absl::StatusOr<std::vector<UploadRecord>> AbandonedUploads(absl::Time before) = 0;
+
+  // Forgets an open upload. OK when there is none, or it is finished.
+  virtual absl::Status RemoveUpload(const std::string& upload_id) = 0;
+
+  // ---- Images
+
+  // - NOT_FOUND IMAGE_NOT_FOUND.
+  virtual absl::StatusOr<ImageRecord> GetImage(const std::string& image_id) = 0;
+
+  // Newest first. `page_size` 0: the default; more than the maximum is taken as the maximum.
+  // - INVALID_ARGUMENT BAD_PAGE_TOKEN: not given by this catalog for this filter.
+  virtual absl::StatusOr<Page<ImageRecord>> ListImages(const ImageFilter& filter,
+                                                       uint32_t page_size,
+                                                       const std::string& page_token) = 0;
+
+  // Forgets the image and returns it, so that its bytes can be deleted.
+  // - NOT_FOUND IMAGE_NOT_FOUND.
+  // - FAILED_PRECONDITION IMAGE_IN_USE: a job that is not final reads it (metadata job).
+  virtual absl::StatusOr<ImageRecord> DeleteImage(const std::string& image_id) = 0;
+
+  // The statistics that a job brought for the image; nothing when there are none.
+  virtual absl::StatusOr<std::optional<std::string>> GetImageStatistics(
+      const std::string& image_id) = 0;
+
+  // What refers to a blob: an image, an open upload, or nothing.
+  enum class BlobUse { kNone, kUpload, kImage };
+  virtual absl::StatusOr<BlobUse> UseOfBlob(const std::string& key,
+                                            const std::string& location) = 0;
+
+  // ---- Jobs
+
+  // Queues a job, or finds the one with the same request id.
+  // - ALREADY_EXISTS REQUEST_ID_REUSED: the id has another image or operation.
+  // - NOT_FOUND IMAGE_NOT_FOUND: source or reference.
+  // - RESOURCE_EXHAUSTED QUEUE_FULL.
+  virtual absl::StatusOr<JobRecord> CreateJob(const std::string& request_id,
+                                              const std::string& image_id, const JobSpec& spec) = 0;
+
+  // - NOT_FOUND JOB_NOT_FOUND.
+  virtual absl::StatusOr<JobRecord> GetJob(const std::string& job_id) = 0;
+
+  // As ListImages.
+  virtual absl::StatusOr<Page<JobRecord>> ListJobs(const JobFilter& filter, uint32_t page_size,
+                                                   const std::string& page_token) = 0;
+
+  // Queued: kCancelled at once. Running: the holder is told with its next renewal; a result that
+  // comes before it heard still counts. Final: as it is.
+  // - NOT_FOUND JOB_NOT_FOUND.
+  virtual absl::StatusOr<JobRecord> CancelJob(const std::string& job_id) = 0;
+
+  virtual absl::StatusOr<QueueCounts> CountJobs() = 0;
+
+  // ---- Leases. A call with an epoch that is not the job's current one changes nothing.
+
+  // Leases the oldest ready job to `coordinator`, or nothing when there is none, or when it already
+  // holds `max_running` (0: any number). Never waits.
+  virtual absl::StatusOr<std::optional<Lease>> LeaseNext(const std::string& coordinator,
+                                                         uint32_t max_running) = 0;
+
+  // Changes whenever a job may have become ready. Read it before LeaseNext and give it to
+  // WaitForWork, and no job is missed.
+  virtual uint64_t WorkGeneration() const = 0;
+
+  // Waits until the generation is no longer `seen`, a back-off ends, or `timeout` has passed.
+  virtual void WaitForWork(uint64_t seen, absl::Duration timeout) = 0;
+
+  // The leased job with its image and reference, for reading the source.
+  // - FAILED_PRECONDITION STALE_EPOCH. NOT_FOUND JOB_NOT_FOUND.
+  virtual absl::StatusOr<Lease> GetLease(const std::string& job_id, uint64_t epoch) = 0;
+
+  // Extends the leases by the TTL from now and keeps their progress. One verdict for each, in
+  // order. Writes nothing to the disk.
+  virtual std::vector<LeaseVerdict> Renew(const std::string& coordinator,
+                                          const std::vector<HeldLease>& leases) = 0;
+
+  // Registers the result (named after the source and the tag), keeps the statistics, and the job is
+  // kSucceeded, all or nothing. Repeated under the same epoch: the first answer.
+  // - FAILED_PRECONDITION STALE_EPOCH. NOT_FOUND JOB_NOT_FOUND.
+  // - INVALID_ARGUMENT: an image where the job makes none, or none where it makes one.
+  virtual absl::StatusOr<CompletedJob> Complete(const std::string& job_id, uint64_t epoch,
+                                                const JobResult& result) = 0;
+
+  // Gives the lease up. A job with cancel_requested becomes kCancelled whatever the outcome, except
+  // that kPermanent is kFailed. kCancelled without a request counts as kRetry. Repeated under the
+  // same epoch: no effect.
+  // - FAILED_PRECONDITION STALE_EPOCH. NOT_FOUND JOB_NOT_FOUND.
+  virtual absl::StatusOr<JobRecord> Fail(const std::string& job_id, uint64_t epoch,
+                                         FailOutcome outcome, const JobError& error) = 0;
+
+  // Ends the leases that were not renewed in time: back to the queue, or kFailed with POISON_JOB or
+  // ATTEMPTS_EXHAUSTED. Returns the jobs as they are then. Call it every few seconds. After the
+  // catalog was opened every lease is good for one whole TTL.
+  virtual absl::StatusOr<std::vector<JobRecord>> ExpireLeases() = 0;
+
+  // ---- Coordinators
+
+  // Adds the coordinator, or changes its address.
+  virtual absl::Status RegisterCoordinator(const CoordinatorRecord& coordinator) = 0;
+  // - NOT_FOUND COORDINATOR_NOT_FOUND.
+  virtual absl::Status RemoveCoordinator(const std::string& name) = 0;
+  // By name.
+  virtual std::vector<CoordinatorRecord> ListCoordinators() const = 0;
+  // On the list, or the list is empty. Reads memory.
+  virtual bool CoordinatorAllowed(const std::string& name) const = 0;
+
+  // ---- Hints
+
+  // Calls `callback` after changes, on a thread of the catalog or of the caller that made the
+  // change, outside its locks. It must return at once and must not call the catalog. Ends when the
+  // handle is destroyed, which waits for a call in progress; not from within the callback.
+  [[nodiscard]] virtual std::shared_ptr<void> Subscribe(
+      std::function<void(const CatalogHint&)> callback) = 0;
+};
+
+}  // namespace histeq::store

@@ -1,0 +1,34 @@
+#pragma once
+
+// Blobs as files below one folder.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "store/blob_store.h"
+
+namespace histeq::store {
+
+// A call to the file system, for the tests' faults.
+enum class FileCall { kCreate, kWrite, kSync, kRename, kSyncFolder };
+
+struct FileBlobStoreOptions {
+  // Free bytes that must stay on the disk beyond the blob to be written, so that the catalog can
+  // still work. 0: no reserve.
+  uint64_t reserve_bytes = 256ull << 20;
+  // Written bytes between two syncs: what a power cut in the middle of an upload costs at most.
+  uint64_t sync_bytes = 64ull << 20;
+  // Called before each call; an errno other than 0 is taken as the call's failure. For tests.
+  std::function<int(FileCall)> fault;
+};
+
+// The store below `folder`, which is made when it is missing. Files are FOLDER/ab/KEY, KEY.partial,
+// and KEY.sections: a checksum for each synced section of a partial blob, by which its committed
+// size is found again after a crash. The caller holds the folder alone (see data_dir.h).
+absl::StatusOr<std::unique_ptr<BlobStore>> OpenFileBlobStore(const std::string& folder,
+                                                             const FileBlobStoreOptions& options);
+
+}  // namespace histeq::store

@@ -1,0 +1,160 @@
+#pragma once
+
+// What the catalog keeps: images, uploads, jobs, coordinators. Plain values without protobuf.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "store/sha256.h"
+
+namespace histeq::store {
+
+// Numbers as in histeq.v1.ImageFormat.
+enum class ImageFormat : uint8_t { kJpeg = 1, kPng = 2 };
+
+// What is known of a file when it is registered.
+struct ImageFacts {
+  // URI of the bytes, "blob:KEY".
+  std::string location;
+  Sha256Digest sha256{};
+  uint64_t size_bytes = 0;
+  ImageFormat format = ImageFormat::kJpeg;
+  // Pixels, and as stored in the file: 1 to 4 channels of 1 to 16 bits.
+  uint32_t width = 0;
+  uint32_t height = 0;
+  uint32_t channels = 0;
+  uint32_t bits_per_sample = 0;
+};
+
+struct ImageRecord {
+  // Server-generated, [0-9a-z-], never used again.
+  std::string id;
+  // As the uploader gave it; data, never a path.
+  std::string name;
+  ImageFacts facts;
+  absl::Time create_time;
+  // Empty for an upload; for a result what made it ("EQUALIZED"), from which, by which job.
+  std::string tag;
+  std::string source_image_id;
+  std::string source_job_id;
+};
+
+// Numbers as in histeq.v1.JobState.
+enum class JobState : uint8_t {
+  kQueued = 1,
+  kRunning = 2,
+  kSucceeded = 3,
+  kFailed = 4,
+  kCancelled = 5
+};
+inline bool IsFinal(JobState state) { return state >= JobState::kSucceeded; }
+
+// Numbers as in histeq.v1.JobStage.
+enum class JobStage : uint8_t { kUnknown = 0, kAnalyze = 1, kTransform = 2, kUpload = 3 };
+
+struct JobProgress {
+  JobStage stage = JobStage::kUnknown;
+  uint32_t segments_done = 0;
+  uint32_t segments_total = 0;
+  uint32_t workers = 0;
+  bool operator==(const JobProgress&) const = default;
+};
+
+struct JobError {
+  // A status code, as absl::StatusCode and gRPC number them.
+  int code = 0;
+  std::string reason;
+  std::string message;
+  std::map<std::string, std::string> metadata;
+  bool operator==(const JobError&) const = default;
+};
+
+// What to do with an image, as the catalog sees it: opaque, compared byte by byte.
+struct JobSpec {
+  // Serialized by the caller; the same operation must always give the same bytes.
+  std::string operation;
+  // Put into the result's name and its tag ("EQUALIZED"). Empty: the job makes no image.
+  std::string result_tag;
+  // An image that the operation also reads; empty: none. It cannot be deleted while the job is not
+  // final.
+  std::string reference_image_id;
+};
+
+struct JobRecord {
+  std::string id;
+  std::string image_id;
+  std::string image_name;
+  JobSpec spec;
+  JobState state = JobState::kQueued;
+  // Leases that counted, and how many there may be.
+  uint32_t attempts = 0;
+  uint32_t max_attempts = 0;
+  // Of these, how many ended because the holder was heard of no more.
+  uint32_t holder_deaths = 0;
+  // Fencing token: grows with every lease.
+  uint64_t epoch = 0;
+  // Holder of the lease; empty unless kRunning.
+  std::string coordinator;
+  // kRunning, and the client wants it to end.
+  bool cancel_requested = false;
+  std::string result_image_id;
+  // Final when kFailed, the last attempt's when kQueued again.
+  std::optional<JobError> error;
+  // Not durable.
+  JobProgress progress;
+  absl::Time create_time;
+  std::optional<absl::Time> start_time;
+  std::optional<absl::Time> end_time;
+  // kQueued: not leased before this time (back-off).
+  std::optional<absl::Time> not_before;
+};
+
+// What a client says about a file before it sends it.
+struct UploadHeader {
+  // Chosen by the client.
+  std::string upload_id;
+  std::string name;
+  std::optional<uint64_t> size_bytes;
+  std::optional<Sha256Digest> sha256;
+  // When set, the job to queue together with the registration.
+  std::optional<JobSpec> job;
+};
+
+struct UploadRecord {
+  UploadHeader header;
+  // Where its bytes go in the BlobStore.
+  std::string blob_key;
+  // Registered: `image` is set unless the image was deleted since, `job` when there is one.
+  bool finished = false;
+  std::optional<ImageRecord> image;
+  std::optional<JobRecord> job;
+  // Last BeginUpload.
+  absl::Time touch_time;
+};
+
+struct CoordinatorRecord {
+  std::string name;
+  std::string address;
+};
+
+struct QueueCounts {
+  uint64_t queued = 0;
+  uint64_t running = 0;
+};
+
+template <typename Record>
+struct Page {
+  std::vector<Record> records;
+  // Empty: there are no more.
+  std::string next_page_token;
+};
+
+// The name of a result: "photo.jpg" with tag "EQUALIZED" gives "photo_EQUALIZED.jpg". At most 255
+// bytes; a longer stem is cut between UTF-8 characters.
+std::string ResultName(const std::string& source_name, const std::string& tag);
+
+}  // namespace histeq::store

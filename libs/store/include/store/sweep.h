@@ -1,0 +1,30 @@
+#pragma once
+
+// Removes what crashes and lost clients leave behind.
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "store/blob_store.h"
+#include "store/catalog.h"
+
+namespace histeq::store {
+
+struct SweepReport {
+  uint64_t blobs_deleted = 0;
+  uint64_t partials_deleted = 0;
+  uint64_t uploads_forgotten = 0;
+  uint64_t bytes_freed = 0;
+};
+
+// Deletes every blob that no image and no open upload refers to. Only at start, before any call is
+// served: a result on its way to be registered would look like an orphan.
+absl::StatusOr<SweepReport> SweepOrphans(Catalog& catalog, BlobStore& blobs);
+
+// Forgets open uploads that nobody touched since `before`, with their bytes. At any time; an upload
+// with an open writer stays.
+absl::StatusOr<SweepReport> SweepAbandonedUploads(Catalog& catalog, BlobStore& blobs,
+                                                  absl::Time before);
+
+}  // namespace histeq::store
