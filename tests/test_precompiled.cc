@@ -1,0 +1,1 @@
+// Makes CMake build the precompiled header: test_main.cc itself must not use it.
