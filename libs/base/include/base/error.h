@@ -15,14 +15,14 @@ namespace histeq::base {
 // What libs/rpc turns into google.rpc.ErrorInfo, RetryInfo and BadRequest.
 struct ErrorDetail {
   // UPPER_SNAKE_CASE, stable, for programs: "IMAGE_TOO_LARGE". See docs/errors.md for the list.
-  std::string reason;
+  std::string reason = {};
   // Facts of this occurrence, for example {"limit", "1000000000"}, {"actual", "4294967296"}.
-  std::map<std::string, std::string> metadata;
+  std::map<std::string, std::string> metadata = {};
   // The request field at fault, in proto notation ("operation.equalize.clip_limit"); empty when
   // none.
-  std::string field;
+  std::string field = {};
   // How long the caller should wait before it tries again; absent when a retry does not help.
-  std::optional<absl::Duration> retry_after;
+  std::optional<absl::Duration> retry_after = {};
 };
 
 // Returns a status of `code` (not kOk) with `message` and `detail` attached as a payload.

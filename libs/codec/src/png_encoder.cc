@@ -1,0 +1,176 @@
+#include <fmt/format.h>
+#include <isa-l/igzip_lib.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <memory>
+
+#include "base/error.h"
+#include "formats.h"
+#include "png_chunk.h"
+#include "png_filter.h"
+
+namespace histeq::codec {
+namespace {
+
+// Rows are filtered and deflated in runs of about this size, which stay in the cache.
+constexpr size_t kRunBytes = 256 * 1024;
+// Some readers keep a chunk in memory.
+constexpr size_t kChunkBytes = 8 << 20;
+constexpr std::array<uint8_t, 2> kZlibHeader = {0x78, 0x01};
+// An empty last block, with fixed codes.
+constexpr std::array<uint8_t, 2> kLastBlock = {0x03, 0x00};
+
+uint64_t RowBytes(const EncodeSpec& spec) {
+  const auto& png = std::get<PngEncodeSpec>(spec.format);
+  return uint64_t{spec.width} * png.channels * (png.bits_per_sample / 8);
+}
+
+// Deflates to whole bytes, without an end, so that the next fragment may follow.
+class Deflater {
+ public:
+  Deflater() : level_buffer_(std::make_unique<uint8_t[]>(ISAL_DEF_LVL1_DEFAULT)) {
+    isal_deflate_init(&stream_);
+    stream_.level = 1;
+    stream_.level_buf = level_buffer_.get();
+    stream_.level_buf_size = ISAL_DEF_LVL1_DEFAULT;
+    stream_.gzip_flag = IGZIP_DEFLATE;
+  }
+
+  absl::Status Deflate(std::span<uint8_t> bytes, bool last) {
+    stream_.next_in = bytes.data();
+    stream_.avail_in = static_cast<uint32_t>(bytes.size());
+    stream_.flush = last ? FULL_FLUSH : NO_FLUSH;
+    do {
+      if (out_.size() - used_ < kRunBytes / 4) out_.resize(std::max(out_.size() * 2, kRunBytes));
+      stream_.next_out = out_.data() + used_;
+      stream_.avail_out = static_cast<uint32_t>(
+          std::min<size_t>(out_.size() - used_, std::numeric_limits<uint32_t>::max()));
+      const uint32_t room = stream_.avail_out;
+      if (const int result = isal_deflate(&stream_); result != COMP_OK)
+        return absl::InternalError(fmt::format("ISA-L's deflate answers {}", result));
+      used_ += room - stream_.avail_out;
+    } while (stream_.avail_out == 0 || stream_.avail_in > 0);
+    return absl::OkStatus();
+  }
+
+  std::span<const uint8_t> bytes() const { return std::span(out_).first(used_); }
+
+ private:
+  isal_zstream stream_;
+  std::unique_ptr<uint8_t[]> level_buffer_;
+  std::vector<uint8_t> out_;
+  size_t used_ = 0;
+};
+
+// 16-bit samples stand in a PNG with the high byte first.
+void SwapRow(const uint8_t* row, size_t size, uint8_t* out) {
+  for (size_t i = 0; i + 1 < size; i += 2) {
+    const uint8_t low = row[i];
+    out[i] = row[i + 1];
+    out[i + 1] = low;
+  }
+}
+
+class PngStitcher final : public Stitcher {
+ public:
+  PngStitcher(const EncodeSpec& spec, base::ByteSink& sink)
+      : sink_(sink), expected_bytes_((RowBytes(spec) + 1) * spec.height) {}
+
+  absl::Status WriteHeader(const EncodeSpec& spec, const Metadata& metadata) {
+    const auto& png = std::get<PngEncodeSpec>(spec.format);
+    std::vector<uint8_t> out(kPngSignature.begin(), kPngSignature.end());
+    std::vector<uint8_t> header;
+    AppendBigEndian32(header, spec.width);
+    AppendBigEndian32(header, spec.height);
+    static constexpr uint8_t kColorTypes[] = {kGray, kGrayAlpha, kRgb, kRgba};
+    header.insert(header.end(), {static_cast<uint8_t>(png.bits_per_sample),
+                                 kColorTypes[png.channels - 1], 0, 0, 0});
+    AppendChunk(out, ChunkType("IHDR"), header);
+    for (const auto& piece : metadata.pieces) {
+      HISTEQ_RETURN_IF_ERROR(sink_.Write(out));
+      out = piece.bytes;
+    }
+    AppendChunk(out, ChunkType("IDAT"), kZlibHeader);
+    return sink_.Write(out);
+  }
+
+  absl::Status Append(const Fragment& fragment) override {
+    adler32_ = static_cast<uint32_t>(
+        adler32_combine(adler32_, fragment.adler32, static_cast<z_off_t>(fragment.raw_bytes)));
+    raw_bytes_ += fragment.raw_bytes;
+    return sink_.Write(fragment.bytes);
+  }
+
+  absl::Status Finish() override {
+    if (raw_bytes_ != expected_bytes_)
+      return absl::InternalError(
+          fmt::format("the fragments hold {} bytes of rows, not {}", raw_bytes_, expected_bytes_));
+    std::vector<uint8_t> tail(kLastBlock.begin(), kLastBlock.end());
+    AppendBigEndian32(tail, adler32_);
+    std::vector<uint8_t> out;
+    AppendChunk(out, ChunkType("IDAT"), tail);
+    AppendChunk(out, ChunkType("IEND"), {});
+    return sink_.Write(out);
+  }
+
+ private:
+  static constexpr uint8_t kGray = 0, kRgb = 2, kGrayAlpha = 4, kRgba = 6;
+  base::ByteSink& sink_;
+  const uint64_t expected_bytes_;
+  uint64_t raw_bytes_ = 0;
+  uint32_t adler32_ = 1;
+};
+
+}  // namespace
+
+absl::StatusOr<Fragment> EncodePngFragment(const EncodeSpec& spec, const RasterLayout& layout,
+                                           uint32_t, uint32_t rows,
+                                           std::span<const uint8_t> segment) {
+  const auto& png = std::get<PngEncodeSpec>(spec.format);
+  const size_t row_bytes = PlaneStride(layout.planes[0]);
+  const bool swap = png.bits_per_sample == 16;
+  PngRowFilter filter(row_bytes, png.channels * png.bits_per_sample / 8);
+  std::vector<uint8_t> swapped[2];
+  if (swap) swapped[0].resize(row_bytes), swapped[1].resize(row_bytes);
+  const size_t run_rows = std::max<size_t>(1, kRunBytes / (row_bytes + 1));
+  std::vector<uint8_t> run(std::min<size_t>(run_rows, rows) * (row_bytes + 1));
+  Deflater deflater;
+  Fragment fragment;
+  const uint8_t* above = nullptr;
+  for (uint32_t first = 0; first < rows; first += static_cast<uint32_t>(run_rows)) {
+    const auto count = static_cast<uint32_t>(std::min<size_t>(run_rows, rows - first));
+    for (uint32_t r = 0; r < count; ++r) {
+      const uint8_t* row = segment.data() + uint64_t{first + r} * row_bytes;
+      if (swap) {
+        uint8_t* out = swapped[(first + r) % 2].data();
+        SwapRow(row, row_bytes, out);
+        row = out;
+      }
+      filter.Filter(row, above, run.data() + r * (row_bytes + 1));
+      above = row;
+    }
+    const auto filtered = std::span(run).first(count * (row_bytes + 1));
+    fragment.adler32 = isal_adler32(fragment.adler32, filtered.data(), filtered.size());
+    fragment.raw_bytes += filtered.size();
+    HISTEQ_RETURN_IF_ERROR(deflater.Deflate(filtered, first + count == rows));
+  }
+  for (auto left = deflater.bytes(); !left.empty();) {
+    const auto data = left.first(std::min(left.size(), kChunkBytes));
+    AppendChunk(fragment.bytes, ChunkType("IDAT"), data);
+    left = left.subspan(data.size());
+  }
+  return fragment;
+}
+
+absl::StatusOr<std::unique_ptr<Stitcher>> CreatePngStitcher(const EncodeSpec& spec,
+                                                            const Metadata& metadata,
+                                                            base::ByteSink& sink) {
+  auto stitcher = std::make_unique<PngStitcher>(spec, sink);
+  HISTEQ_RETURN_IF_ERROR(stitcher->WriteHeader(spec, metadata));
+  return std::unique_ptr<Stitcher>(std::move(stitcher));
+}
+
+}  // namespace histeq::codec
