@@ -10,6 +10,8 @@ namespace {
 // Part of a lease's time after which its holder stops itself.
 absl::Duration SelfStopAfter(absl::Duration ttl) { return ttl * 2 / 3; }
 
+absl::Status ShuttingDown() { return absl::UnavailableError("the coordinator is shutting down"); }
+
 }  // namespace
 
 const char* StopReasonName(StopReason reason) {
@@ -80,6 +82,7 @@ std::shared_ptr<HeldLease> LeaseTable::Add(LeaseKey key, std::string image_name,
               absl::AbortedError("the lease was not renewed for two thirds of its time"));
   });
   std::vector<std::shared_ptr<HeldLease>> superseded;
+  bool draining;
   {
     std::lock_guard lock(mutex_);
     for (auto it = leases_.lower_bound({lease->key().job_id, 0});
@@ -87,11 +90,13 @@ std::shared_ptr<HeldLease> LeaseTable::Add(LeaseKey key, std::string image_name,
       if (auto old = it->second.lock()) superseded.push_back(std::move(old));
     }
     leases_[lease->key()] = weak;
+    draining = draining_;
   }
   for (const auto& old : superseded) {
     old->Stop(StopReason::kLost,
               absl::AbortedError("the lease ran out and the job was leased again"));
   }
+  if (draining) lease->Stop(StopReason::kDrained, ShuttingDown());
   Changed(/*urgent=*/true);
   return lease;
 }
@@ -146,12 +151,13 @@ void LeaseTable::DrainAll() {
   std::vector<std::shared_ptr<HeldLease>> leases;
   {
     std::lock_guard lock(mutex_);
+    draining_ = true;
     for (const auto& [key, weak] : leases_) {
       if (auto lease = weak.lock()) leases.push_back(std::move(lease));
     }
   }
   for (const auto& lease : leases) {
-    lease->Stop(StopReason::kDrained, absl::UnavailableError("the coordinator is shutting down"));
+    lease->Stop(StopReason::kDrained, ShuttingDown());
   }
 }
 

@@ -122,7 +122,7 @@ class LeaseTable {
   // leases are ignored.
   void Answer(const LeaseKey& key, Verdict verdict, absl::Duration sent_at, absl::Duration ttl);
 
-  // Stops the work of all leases; their holders hand them back.
+  // Stops the work of all leases, and of those that still come; their holders hand them back.
   void DrainAll();
 
   // Counts changes that a heartbeat should not wait for: leases taken, ended or in another stage
@@ -149,6 +149,7 @@ class LeaseTable {
   // Weak: the job's thread owns the lease.
   std::map<LeaseKey, std::weak_ptr<HeldLease>> leases_;
   Revision revision_;
+  bool draining_ = false;
 };
 
 }  // namespace histeq::coordinator

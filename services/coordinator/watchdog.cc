@@ -44,10 +44,9 @@ void Watchdog::SetDeadline(uint64_t id, absl::Duration at) {
   std::lock_guard lock(mutex_);
   auto found = entries_.find(id);
   if (found == entries_.end() || found->second.fired) return;
-  // A later deadline needs no wake-up: the thread looks again when the earlier one has passed.
-  const bool earlier = at < found->second.at;
   found->second.at = at;
-  if (earlier) changed_.notify_all();
+  // A deadline after the planned look needs no wake-up, however often it moves: the look finds it.
+  if (at < wake_at_) changed_.notify_all();
 }
 
 void Watchdog::Remove(uint64_t id) {
@@ -73,6 +72,7 @@ void Watchdog::Run() {
       next = std::min(next, it->second.at);
     }
     if (due == entries_.end()) {
+      wake_at_ = next;
       changed_.wait_for(lock, absl::ToChronoNanoseconds(next - now));
       continue;
     }

@@ -72,6 +72,8 @@ class Watchdog {
   uint64_t next_id_ = 1;
   // The alarm whose callback runs now; 0: none.
   uint64_t running_ = 0;
+  // When the thread looks again.
+  absl::Duration wake_at_ = absl::ZeroDuration();
   bool stopping_ = false;
   std::thread thread_;
 };

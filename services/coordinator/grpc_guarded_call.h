@@ -1,0 +1,51 @@
+#pragma once
+
+// What every call to another service needs: an end, whatever the other side does.
+
+#include <atomic>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/cancel.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/support/status.h"
+#include "watchdog.h"
+
+namespace histeq::coordinator {
+
+// A client context that is cancelled with `token`, and when one operation (a read, a write) takes
+// too long. One thread at a time. Must outlive its stream.
+class GuardedCall {
+ public:
+  // The first operation may take `stall_timeout` from now.
+  GuardedCall(Watchdog& watchdog, absl::Duration stall_timeout, const base::CancelToken& token);
+  GuardedCall(const GuardedCall&) = delete;
+  GuardedCall& operator=(const GuardedCall&) = delete;
+
+  grpc::ClientContext& context() { return context_; }
+
+  // Before an operation: it may take `stall_timeout` (or `timeout`) from now.
+  void Begin();
+  void Begin(absl::Duration timeout);
+  // After it: until the next Begin this side is busy, and the other is not to blame.
+  void Pause();
+
+  // Ends the call at once.
+  void Cancel() { context_.TryCancel(); }
+
+  // `status` as the caller wants it: the token's status when that was cancelled, DEADLINE_EXCEEDED
+  // when nothing moved.
+  absl::Status Result(const grpc::Status& status) const;
+
+ private:
+  const absl::Duration stall_timeout_;
+  const base::CancelToken token_;
+  grpc::ClientContext context_;
+  std::atomic<bool> stalled_ = false;
+  // Both cancel the context: gone before it.
+  std::shared_ptr<void> cancel_link_;
+  std::unique_ptr<Watchdog::Alarm> alarm_;
+};
+
+}  // namespace histeq::coordinator

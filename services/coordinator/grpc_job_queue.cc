@@ -1,0 +1,202 @@
+#include "grpc_job_queue.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/crc32c.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "fmt/format.h"
+#include "grpc_guarded_call.h"
+#include "rpc/operation_convert.h"
+#include "rpc/proto_convert.h"
+#include "rpc/status.h"
+#include "store/sha256.h"
+
+namespace histeq::coordinator {
+namespace {
+
+std::span<const uint8_t> AsBytes(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+// The chunks of one ReadSource call as bytes.
+class SourceStream final : public base::ByteSource {
+ public:
+  SourceStream(v1::JobQueue::StubInterface& stub, Watchdog& watchdog, absl::Duration stall_timeout,
+               const v1::ReadSourceRequest& request, const base::CancelToken& token)
+      : call_(watchdog, stall_timeout, token),
+        offset_(request.offset()),
+        reader_(stub.ReadSource(&call_.context(), request)) {}
+
+  ~SourceStream() override {
+    if (finished_) return;
+    call_.Cancel();
+    reader_->Finish();
+  }
+
+  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
+    while (at_ == response_.chunk().data().size()) {
+      if (finished_) return 0;
+      call_.Begin();
+      const bool more = reader_->Read(&response_);
+      if (!more) {
+        response_.Clear();
+        at_ = 0;
+        finished_ = true;
+        HISTEQ_RETURN_IF_ERROR(call_.Result(reader_->Finish()));
+        return 0;
+      }
+      call_.Pause();
+      at_ = 0;
+      HISTEQ_RETURN_IF_ERROR(Check(response_.chunk()));
+    }
+    const std::string& data = response_.chunk().data();
+    const size_t length = std::min(buffer.size(), data.size() - at_);
+    std::memcpy(buffer.data(), data.data() + at_, length);
+    at_ += length;
+    return length;
+  }
+
+ private:
+  absl::Status Check(const v1::Chunk& chunk) {
+    if (chunk.offset() != offset_) {
+      return absl::DataLossError(
+          fmt::format("a chunk begins at {} instead of {}", chunk.offset(), offset_));
+    }
+    if (chunk.has_crc32c() && chunk.crc32c() != base::Crc32c(AsBytes(chunk.data()))) {
+      return absl::DataLossError(fmt::format("the checksum of the chunk at {} differs", offset_));
+    }
+    offset_ += chunk.data().size();
+    return absl::OkStatus();
+  }
+
+  GuardedCall call_;
+  uint64_t offset_;
+  const std::unique_ptr<grpc::ClientReaderInterface<v1::ReadSourceResponse>> reader_;
+  v1::ReadSourceResponse response_;
+  size_t at_ = 0;
+  bool finished_ = false;
+};
+
+}  // namespace
+
+GrpcJobQueue::GrpcJobQueue(std::shared_ptr<grpc::Channel> channel, Watchdog& watchdog,
+                           Options options)
+    : watchdog_(watchdog),
+      options_(std::move(options)),
+      stub_(v1::JobQueue::NewStub(std::move(channel))) {}
+
+absl::StatusOr<std::optional<LeaseGrant>> GrpcJobQueue::Lease(absl::Duration wait,
+                                                              const base::CancelToken& token) {
+  GuardedCall call(watchdog_, wait + options_.stall_timeout, token);
+  v1::LeaseJobRequest request;
+  request.set_coordinator(options_.coordinator);
+  *request.mutable_wait() = rpc::ToProto(wait);
+  v1::LeaseJobResponse response;
+  HISTEQ_RETURN_IF_ERROR(call.Result(stub_->LeaseJob(&call.context(), request, &response)));
+  if (!response.has_lease()) return std::nullopt;
+  const v1::LeaseJobResponse::Lease& lease = response.lease();
+  LeaseGrant grant;
+  grant.key = {lease.job_id(), lease.epoch()};
+  grant.ttl = rpc::FromProto(lease.ttl());
+  if (grant.ttl <= absl::ZeroDuration()) grant.ttl = absl::Seconds(30);
+  grant.attempt = lease.attempt();
+  grant.image_id = lease.image().id();
+  grant.image_name = lease.image().name();
+  grant.image_bytes = lease.image().size_bytes();
+  grant.image_sha256 = lease.image().sha256();
+  grant.operation = rpc::OperationFromProto(lease.operation());
+  return grant;
+}
+
+absl::StatusOr<std::unique_ptr<base::ByteSource>> GrpcJobQueue::OpenSource(
+    const LeaseKey& key, uint64_t offset, bool reference, const base::CancelToken& token) {
+  v1::ReadSourceRequest request;
+  request.set_job_id(key.job_id);
+  request.set_epoch(key.epoch);
+  request.set_offset(offset);
+  request.set_reference(reference);
+  return std::make_unique<SourceStream>(*stub_, watchdog_, options_.stall_timeout, request, token);
+}
+
+absl::Status GrpcJobQueue::Complete(const LeaseKey& key, const ReadResult& read,
+                                    const engine::ImageStatistics* statistics,
+                                    const base::CancelToken& token) {
+  GuardedCall call(watchdog_, options_.stall_timeout, token);
+  v1::CompleteJobResponse response;
+  const auto writer = stub_->CompleteJob(&call.context(), &response);
+  // Once a write fails the call is over, and Finish says why.
+  const auto write = [&](const v1::CompleteJobRequest& message) {
+    call.Begin();
+    const bool written = writer->Write(message);
+    call.Pause();
+    return written;
+  };
+  v1::CompleteJobRequest message;
+  message.mutable_header()->set_job_id(key.job_id);
+  message.mutable_header()->set_epoch(key.epoch);
+  bool open = write(message);
+  store::Sha256 digest;
+  uint64_t offset = 0;
+  std::string buffer;
+  while (open && statistics == nullptr) {
+    v1::Chunk& chunk = *message.mutable_chunk();
+    std::string& data = *chunk.mutable_data();
+    data.resize(options_.chunk_bytes);
+    size_t filled = 0;
+    while (filled < data.size()) {
+      const absl::StatusOr<size_t> got =
+          read(offset + filled,
+               {reinterpret_cast<uint8_t*>(data.data()) + filled, data.size() - filled});
+      if (!got.ok()) {
+        // Without a finish nothing becomes of what was sent.
+        call.Cancel();
+        writer->Finish();
+        return got.status();
+      }
+      if (*got == 0) break;
+      filled += *got;
+    }
+    if (filled == 0) break;
+    data.resize(filled);
+    digest.Update(AsBytes(data));
+    chunk.set_offset(offset);
+    chunk.set_crc32c(base::Crc32c(AsBytes(data)));
+    offset += filled;
+    open = write(message);
+  }
+  if (open) {
+    v1::CompleteJobRequest::Finish& finish = *message.mutable_finish();
+    if (statistics == nullptr) {
+      finish.set_size_bytes(offset);
+      finish.set_sha256(store::ToBytes(digest.Digest()));
+    } else {
+      *finish.mutable_statistics() = rpc::ToProto(*statistics);
+    }
+    if (write(message)) writer->WritesDone();
+  }
+  call.Begin(options_.commit_timeout);
+  return call.Result(writer->Finish());
+}
+
+absl::Status GrpcJobQueue::Fail(const LeaseKey& key, Outcome outcome, const absl::Status& why,
+                                const base::CancelToken& token) {
+  GuardedCall call(watchdog_, options_.stall_timeout, token);
+  v1::FailJobRequest request;
+  request.set_job_id(key.job_id);
+  request.set_epoch(key.epoch);
+  request.set_outcome(static_cast<v1::FailJobRequest::Outcome>(outcome));
+  v1::JobError& error = *request.mutable_error();
+  error.set_code(static_cast<int32_t>(why.code()));
+  error.set_message(std::string(why.message()));
+  if (const auto detail = base::GetErrorDetail(why)) {
+    error.set_reason(detail->reason);
+    for (const auto& [name, value] : detail->metadata) (*error.mutable_metadata())[name] = value;
+  }
+  v1::FailJobResponse response;
+  return call.Result(stub_->FailJob(&call.context(), request, &response));
+}
+
+}  // namespace histeq::coordinator

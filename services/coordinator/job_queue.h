@@ -1,0 +1,77 @@
+#pragma once
+
+// The frontend's job queue as the coordinator's logic sees it.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/byte_stream.h"
+#include "base/cancel.h"
+#include "engine/operation.h"
+#include "engine/run_job.h"
+#include "job_outcome.h"
+#include "lease_table.h"
+
+namespace histeq::coordinator {
+
+// A job that was given to this coordinator.
+struct LeaseGrant {
+  LeaseKey key;
+  absl::Duration ttl;
+  // 1 for the first attempt.
+  uint32_t attempt = 0;
+  std::string image_id;
+  std::string image_name;
+  uint64_t image_bytes = 0;
+  // 32 bytes, or empty when the frontend did not say.
+  std::string image_sha256;
+  // Or why it cannot be understood, which is a permanent error of the job.
+  absl::StatusOr<engine::Operation> operation = absl::UnknownError("not set");
+  // The operation takes its histogram from a reference image that must be read with
+  // OpenSource(reference).
+  bool reads_reference = false;
+};
+
+// What the result is and how it ends.
+struct ResultTrailer {
+  uint64_t size_bytes = 0;
+  // Not empty for an analyze job, which has no bytes.
+  std::optional<engine::ImageStatistics> statistics;
+};
+
+// One implementation speaks gRPC. Thread-safe. Every call is one try; the callers repeat. Errors of
+// all calls about a lease: FAILED_PRECONDITION when the lease is gone, PERMISSION_DENIED when this
+// coordinator is refused, the token's status when cancelled.
+class JobQueue {
+ public:
+  virtual ~JobQueue() = default;
+
+  // Takes the next job; waits for one up to `wait`. Nothing: there was none.
+  virtual absl::StatusOr<std::optional<LeaseGrant>> Lease(absl::Duration wait,
+                                                          const base::CancelToken& token) = 0;
+
+  // The source image (or the reference image) from `offset` on; checksums of chunks are compared.
+  // Must be destroyed before this queue.
+  virtual absl::StatusOr<std::unique_ptr<base::ByteSource>> OpenSource(
+      const LeaseKey& key, uint64_t offset, bool reference, const base::CancelToken& token) = 0;
+
+  // Sends a result. `read(offset, buffer)` gives its bytes, 0 at the end; it may wait. `statistics`
+  // for an analyze job. Returns when the frontend has made it durable.
+  using ReadResult = std::function<absl::StatusOr<size_t>(uint64_t, std::span<uint8_t>)>;
+  virtual absl::Status Complete(const LeaseKey& key, const ReadResult& read,
+                                const engine::ImageStatistics* statistics,
+                                const base::CancelToken& token) = 0;
+
+  // Gives the lease up. `why` is not OK.
+  virtual absl::Status Fail(const LeaseKey& key, Outcome outcome, const absl::Status& why,
+                            const base::CancelToken& token) = 0;
+};
+
+}  // namespace histeq::coordinator

@@ -1,0 +1,262 @@
+#include "job_runner.h"
+
+#include <algorithm>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "checked_source.h"
+#include "engine/run_job.h"
+#include "fmt/format.h"
+#include "read_ahead.h"
+#include "resuming_source.h"
+#include "rpc/event_log.h"
+#include "rpc/retry.h"
+
+namespace histeq::coordinator {
+namespace {
+
+std::string Text(const absl::Status& status) { return std::string(status.message()); }
+
+std::string Reason(const absl::Status& status) {
+  const auto detail = base::GetErrorDetail(status);
+  return detail.has_value() ? detail->reason : std::string();
+}
+
+std::string Seconds(absl::Duration duration) {
+  return fmt::format("{:.3f}", absl::ToDoubleSeconds(duration));
+}
+
+}  // namespace
+
+// What is measured about one attempt, for the line at its end.
+struct JobRunner::Attempt {
+  absl::Duration begin;
+  // Ends of the stages.
+  absl::Duration analyzed;
+  absl::Duration transformed;
+  uint32_t segments = 0;
+  uint64_t pixels = 0;
+  uint64_t result_bytes = 0;
+  uint32_t most_workers = 0;
+};
+
+JobRunner::JobRunner(JobQueue& queue, MakeExecutor make_executor, const base::Clock& clock,
+                     JobRunnerOptions options)
+    : queue_(queue),
+      make_executor_(std::move(make_executor)),
+      clock_(clock),
+      options_(std::move(options)) {
+  const uint64_t share = options_.image_budget_bytes / std::max<uint32_t>(1, options_.job_slots);
+  for (uint32_t slot = 0; slot < options_.job_slots; ++slot) {
+    budgets_.push_back(std::make_unique<base::MemoryBudget>(static_cast<int64_t>(share)));
+  }
+}
+
+void JobRunner::Run(uint32_t slot, const LeaseGrant& grant, std::shared_ptr<HeldLease> lease) {
+  const std::string epoch = fmt::format("{}", grant.key.epoch);
+  rpc::LogEvent(rpc::LogLevel::kInfo, "job_leased",
+                {{"job", grant.key.job_id},
+                 {"epoch", epoch},
+                 {"attempt", fmt::format("{}", grant.attempt)},
+                 {"image", grant.image_id},
+                 {"name", grant.image_name},
+                 {"bytes", fmt::format("{}", grant.image_bytes)}});
+  Attempt attempt;
+  attempt.begin = attempt.analyzed = attempt.transformed = clock_.Monotonic();
+  const absl::Status status = Work(slot, grant, *lease, attempt);
+  const absl::Duration end = clock_.Monotonic();
+  if (status.ok()) {
+    const double seconds = std::max(1e-6, absl::ToDoubleSeconds(end - attempt.begin));
+    rpc::LogEvent(rpc::LogLevel::kInfo, "job_completed",
+                  {{"job", grant.key.job_id},
+                   {"epoch", epoch},
+                   {"image", grant.image_id},
+                   {"segments", fmt::format("{}", attempt.segments)},
+                   {"source_bytes", fmt::format("{}", grant.image_bytes)},
+                   {"result_bytes", fmt::format("{}", attempt.result_bytes)},
+                   {"pixels", fmt::format("{}", attempt.pixels)},
+                   {"workers", fmt::format("{}", attempt.most_workers)},
+                   {"analyze_s", Seconds(attempt.analyzed - attempt.begin)},
+                   {"transform_s", Seconds(attempt.transformed - attempt.analyzed)},
+                   {"upload_s", Seconds(end - attempt.transformed)},
+                   {"total_s", Seconds(end - attempt.begin)},
+                   {"mpixel_per_s",
+                    fmt::format("{:.1f}", static_cast<double>(attempt.pixels) * 1e-6 / seconds)}});
+    return;
+  }
+  const StopReason stopped = lease->stop_reason();
+  if (stopped == StopReason::kLost) {
+    rpc::LogEvent(rpc::LogLevel::kWarning, "lease_lost",
+                  {{"job", grant.key.job_id},
+                   {"epoch", epoch},
+                   {"why", Text(lease->life().Check())},
+                   {"after_s", Seconds(end - attempt.begin)}});
+    return;
+  }
+  Outcome outcome = ClassifyFailure(status);
+  if (stopped == StopReason::kCancelled) outcome = Outcome::kCancelled;
+  if (stopped == StopReason::kDrained) outcome = Outcome::kHandBack;
+  rpc::LogEvent(outcome == Outcome::kCancelled || outcome == Outcome::kHandBack
+                    ? rpc::LogLevel::kInfo
+                    : rpc::LogLevel::kWarning,
+                "job_given_up",
+                {{"job", grant.key.job_id},
+                 {"epoch", epoch},
+                 {"image", grant.image_id},
+                 {"outcome", std::string(OutcomeName(outcome))},
+                 {"code", absl::StatusCodeToString(status.code())},
+                 {"reason", Reason(status)},
+                 {"error", Text(status)},
+                 {"after_s", Seconds(end - attempt.begin)}});
+  GiveUp(*lease, outcome, status);
+}
+
+absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& lease,
+                             Attempt& attempt) {
+  HISTEQ_RETURN_IF_ERROR(grant.operation.status());
+  const base::CancelToken token = lease.work();
+  const auto open = [&](bool reference) {
+    return [this, &grant, token, reference](uint64_t offset) {
+      return queue_.OpenSource(grant.key, offset, reference, token);
+    };
+  };
+  const auto resumed = [&](uint64_t offset, const absl::Status& why) {
+    rpc::LogEvent(rpc::LogLevel::kWarning, "source_resumed",
+                  {{"job", grant.key.job_id},
+                   {"offset", fmt::format("{}", offset)},
+                   {"code", absl::StatusCodeToString(why.code())},
+                   {"error", Text(why)}});
+  };
+
+  base::MemoryBudget& budget = *budgets_[slot];
+  ResultSpool spool(budget, options_.scratch_dir);
+  std::unique_ptr<engine::Executor> executor = make_executor_(grant.key);
+
+  engine::JobOptions job;
+  job.limits = options_.decode_limits;
+  job.budget = &budget;
+  job.scratch_dir = options_.scratch_dir;
+  job.small_image_bytes = options_.small_image_bytes;
+  job.token = token;
+
+  // The result leaves while it is made: the first try follows the stitcher. When it breaks, the
+  // next one waits for the end, so that a job longer than the frontend's patience is not sent in
+  // vain again and again.
+  absl::Status early = absl::UnavailableError("not sent yet");
+  std::thread sender([&] {
+    std::vector<uint8_t> first(1);
+    const absl::StatusOr<size_t> any = spool.ReadAt(0, first, token);
+    if (!any.ok() || *any == 0) return;
+    early = queue_.Complete(
+        grant.key,
+        [&](uint64_t offset, std::span<uint8_t> buffer) {
+          return spool.ReadAt(offset, buffer, token);
+        },
+        nullptr, token);
+    if (IsLeaseGone(early)) lease.MarkLost(early);
+  });
+
+  job.progress = [&](engine::JobStage stage, uint32_t done, uint32_t total) {
+    if (stage == engine::JobStage::kTransform && attempt.analyzed == attempt.begin) {
+      attempt.analyzed = clock_.Monotonic();
+    }
+    Progress progress;
+    progress.stage = stage == engine::JobStage::kAnalyze ? Stage::kAnalyze : Stage::kTransform;
+    progress.segments_done = done;
+    progress.segments_total = total;
+    attempt.segments = total;
+    lease.SetProgress(progress);
+  };
+
+  absl::StatusOr<engine::JobResult> result = absl::UnknownError("not run");
+  {
+    ResumingSource stream(open(false), grant.image_bytes, token, resumed);
+    CheckedSource checked(stream, grant.image_sha256);
+    {
+      ReadAhead source(checked, options_.read_ahead_bytes);
+      result = engine::RunJob(source, spool, *grant.operation, *executor, job);
+    }
+    // A missing file (NOT_FOUND) is the job's trouble; these are the lease's.
+    if (stream.failure().code() == absl::StatusCode::kFailedPrecondition ||
+        stream.failure().code() == absl::StatusCode::kPermissionDenied) {
+      lease.MarkLost(stream.failure());
+    }
+  }
+  attempt.transformed = clock_.Monotonic();
+  if (result.ok()) {
+    spool.Close();
+    Progress progress = lease.progress();
+    progress.stage = Stage::kUpload;
+    lease.SetProgress(progress);
+  } else {
+    spool.Abandon(result.status());
+  }
+  sender.join();
+  HISTEQ_RETURN_IF_ERROR(result.status());
+  attempt.result_bytes = spool.size();
+  attempt.pixels = result->pixels;
+  const engine::ImageStatistics* statistics =
+      result->statistics.has_value() ? &*result->statistics : nullptr;
+  return Deliver(grant, lease, spool, statistics, std::move(early));
+}
+
+absl::Status JobRunner::Deliver(const LeaseGrant& grant, HeldLease& lease, ResultSpool& spool,
+                                const engine::ImageStatistics* statistics, absl::Status early) {
+  const base::CancelToken token = lease.work();
+  rpc::Backoff backoff;
+  absl::Status status = std::move(early);
+  bool sent = spool.size() > 0 && statistics == nullptr;
+  while (!status.ok()) {
+    if (sent) {
+      HISTEQ_RETURN_IF_ERROR(token.Check());
+      if (IsLeaseGone(status)) {
+        lease.MarkLost(status);
+        return status;
+      }
+      // INVALID_ARGUMENT and the like: what this coordinator made is not an image. The same bytes
+      // would be made again.
+      if (!IsWorthRepeating(status)) {
+        return base::MakeError(
+            absl::StatusCode::kInternal,
+            fmt::format("the frontend refused the result: {}", Text(status)),
+            {.reason = "RESULT_REFUSED", .metadata = {}, .field = {}, .retry_after = {}});
+      }
+      rpc::LogEvent(rpc::LogLevel::kWarning, "result_resent",
+                    {{"job", grant.key.job_id},
+                     {"code", absl::StatusCodeToString(status.code())},
+                     {"error", Text(status)}});
+      HISTEQ_RETURN_IF_ERROR(backoff.Wait(token));
+    }
+    sent = true;
+    status = queue_.Complete(
+        grant.key,
+        [&](uint64_t offset, std::span<uint8_t> buffer) {
+          return spool.ReadAt(offset, buffer, token);
+        },
+        statistics, token);
+  }
+  return status;
+}
+
+void JobRunner::GiveUp(HeldLease& lease, Outcome outcome, const absl::Status& why) {
+  const base::CancelToken life = lease.life();
+  const absl::Duration deadline = clock_.Monotonic() + options_.give_up_timeout;
+  rpc::Backoff backoff;
+  while (!life.cancelled()) {
+    const absl::Status status = queue_.Fail(lease.key(), outcome, why, life);
+    if (status.ok() || IsLeaseGone(status)) return;
+    if (clock_.Monotonic() >= deadline) {
+      rpc::LogEvent(rpc::LogLevel::kWarning, "give_up_unheard",
+                    {{"job", lease.key().job_id},
+                     {"outcome", std::string(OutcomeName(outcome))},
+                     {"error", Text(status)}});
+      return;
+    }
+    if (!backoff.Wait(life).ok()) return;
+  }
+}
+
+}  // namespace histeq::coordinator

@@ -1,0 +1,55 @@
+#include "resuming_source.h"
+
+#include <optional>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "fmt/format.h"
+#include "job_outcome.h"
+#include "rpc/retry.h"
+
+namespace histeq::coordinator {
+
+ResumingSource::ResumingSource(OpenAt open, uint64_t size_bytes, base::CancelToken token,
+                               Resumed resumed)
+    : open_(std::move(open)),
+      size_bytes_(size_bytes),
+      token_(std::move(token)),
+      resumed_(std::move(resumed)) {}
+
+ResumingSource::~ResumingSource() = default;
+
+absl::StatusOr<size_t> ResumingSource::Read(std::span<uint8_t> buffer) {
+  if (offset_ >= size_bytes_) return 0;
+  rpc::Backoff backoff;
+  while (true) {
+    HISTEQ_RETURN_IF_ERROR(token_.Check());
+    absl::Status failure;
+    if (stream_ == nullptr) {
+      auto opened = open_(offset_);
+      if (opened.ok()) {
+        stream_ = *std::move(opened);
+      } else {
+        failure = opened.status();
+      }
+    }
+    if (stream_ != nullptr) {
+      const absl::StatusOr<size_t> got = stream_->Read(buffer);
+      if (got.ok() && *got > 0) {
+        offset_ += *got;
+        return got;
+      }
+      failure = got.ok() ? absl::UnavailableError(fmt::format(
+                               "the stream ended after {} of {} bytes", offset_, size_bytes_))
+                         : got.status();
+    }
+    stream_.reset();
+    // The reason for the cancellation, rather than what the broken stream made of it.
+    HISTEQ_RETURN_IF_ERROR(token_.Check());
+    if (!IsWorthRepeating(failure)) return failure_ = failure;
+    resumed_(offset_, failure);
+    HISTEQ_RETURN_IF_ERROR(backoff.Wait(token_));
+  }
+}
+
+}  // namespace histeq::coordinator
