@@ -14,6 +14,7 @@
 #include "grpc_heartbeat.h"
 #include "grpc_job_queue.h"
 #include "grpc_worker_probe.h"
+#include "histeq/target.h"
 #include "lease_loop.h"
 #include "lease_table.h"
 #include "rpc/channel.h"
@@ -129,7 +130,7 @@ v1::CoordinatorInfo Coordinator::Parts::Describe() {
   info.set_jobs_running(static_cast<uint32_t>(table.size()));
   info.set_draining(draining);
   info.set_version(options.version);
-  info.set_alive(true);
+  info.set_simd_target(histeq::ActiveTargetName());
   for (const WorkerRegistry::Attached& attached : registry.Workers()) {
     v1::WorkerInfo& worker = *info.add_workers();
     worker.set_name(attached.report.name);

@@ -185,6 +185,8 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
       lease.MarkLost(stream.failure());
     }
   }
+  // Its slots are free for other jobs while this one is delivered.
+  executor.reset();
   attempt.transformed = clock_.Monotonic();
   if (result.ok()) {
     spool.Close();

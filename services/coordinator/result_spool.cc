@@ -21,9 +21,9 @@ constexpr uint64_t kBlockBytes = 1 << 20;
 absl::Status FileError(const std::string& what, const std::string& folder, int error) {
   const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
   return base::MakeError(
-      full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
+      full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kInternal,
       fmt::format("{} in the scratch folder {}: {}", what, folder, std::strerror(error)),
-      {.reason = full ? "SCRATCH_FULL" : "SCRATCH_FAILED",
+      {.reason = full ? "DISK_FULL" : "SCRATCH_FAILED",
        .metadata = {{"folder", folder}},
        .field = {},
        .retry_after = {}});

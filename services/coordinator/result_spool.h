@@ -29,7 +29,7 @@ class ResultSpool final : public base::ByteSink {
   ResultSpool(const ResultSpool&) = delete;
   ResultSpool& operator=(const ResultSpool&) = delete;
 
-  // RESOURCE_EXHAUSTED (SCRATCH_FULL): no space left for the file. UNAVAILABLE (SCRATCH_FAILED): it
+  // RESOURCE_EXHAUSTED (DISK_FULL): no space left for the file. INTERNAL (SCRATCH_FAILED): it
   // cannot be created or written.
   absl::Status Write(std::span<const uint8_t> bytes) override;
 

@@ -181,6 +181,41 @@ TEST_CASE("a source that breaks is read on from where it broke") {
   CHECK((job.result == LocalResult(source, EqualizeOperation())));
 }
 
+TEST_CASE("a source on which nothing moves is opened again") {
+  Fixture f;
+  const std::string source = ReadPicture("hubble_deep_field.jpg");
+  f.frontend.AddJob("job", source, EqualizeOperation());
+  f.frontend.Change([](FakeJobQueue::Script& script) { script.hold_source = true; });
+  CoordinatorOptions options = TestOptions(f.frontend);
+  options.stall_timeout = absl::Milliseconds(300);
+  f.StartCoordinator(options);
+  REQUIRE(f.frontend.WaitFor(
+      [](FakeJobQueue& self) { return self.record("job").source_offsets.size() >= 2; }));
+  f.frontend.Change([](FakeJobQueue::Script& script) { script.hold_source = false; });
+  REQUIRE(f.frontend.WaitForState("job", v1::JOB_STATE_SUCCEEDED, absl::Seconds(60)));
+  const auto job = f.frontend.job("job");
+  CHECK(job.source_offsets[1] > 0);
+  CHECK((job.result == LocalResult(source, EqualizeOperation())));
+}
+
+TEST_CASE("as many jobs run at once as there are slots, in the order of the queue") {
+  Fixture f;
+  for (const char* id : {"a", "b", "c"}) {
+    f.frontend.AddJob(id, ReadPicture("moon.png"), EqualizeOperation());
+  }
+  f.frontend.Change([](FakeJobQueue::Script& script) { script.hold_source = true; });
+  f.StartCoordinator();
+  REQUIRE(f.frontend.WaitFor([](FakeJobQueue& self) {
+    return !self.record("a").source_offsets.empty() && !self.record("b").source_offsets.empty();
+  }));
+  CHECK(f.coordinator->jobs_running() == 2);
+  CHECK(f.frontend.job("c").state == v1::JOB_STATE_QUEUED);
+  f.frontend.Change([](FakeJobQueue::Script& script) { script.hold_source = false; });
+  for (const char* id : {"a", "b", "c"}) {
+    CHECK(f.frontend.WaitForState(id, v1::JOB_STATE_SUCCEEDED));
+  }
+}
+
 TEST_CASE("a result is sent again until the frontend has it, once") {
   Fixture f;
   const std::string source = ReadPicture("hubble_deep_field.jpg");

@@ -75,6 +75,14 @@ void FakeJobQueue::AddJob(const std::string& id, const std::string& source,
   changed_.notify_all();
 }
 
+void FakeJobQueue::AddJob(JobRecord job) {
+  std::lock_guard lock(mutex_);
+  if (job.announced_sha256.empty()) job.announced_sha256 = Sha256Of(job.source);
+  order_.push_back(job.id);
+  jobs_[job.id] = std::move(job);
+  changed_.notify_all();
+}
+
 void FakeJobQueue::TakeAway(const std::string& id) {
   std::lock_guard lock(mutex_);
   ++jobs_.at(id).epoch;
@@ -192,6 +200,14 @@ grpc::Status FakeJobQueue::LeaseJob(grpc::ServerContext* context,
       image.set_size_bytes(job.source.size());
       image.set_sha256(job.announced_sha256);
       *lease.mutable_operation() = job.operation;
+      if (!job.reference.empty()) {
+        lease.mutable_reference()->set_id(job.id + "-reference");
+        lease.mutable_reference()->set_size_bytes(job.reference.size());
+        lease.mutable_reference()->set_sha256(Sha256Of(job.reference));
+      }
+      if (job.reference_statistics.has_value()) {
+        *lease.mutable_reference_statistics() = *job.reference_statistics;
+      }
       changed_.notify_all();
       return grpc::Status::OK;
     }
@@ -211,7 +227,8 @@ grpc::Status FakeJobQueue::ReadSource(grpc::ServerContext* context,
     grpc::Status status;
     JobRecord* job = Current(request->job_id(), request->epoch(), status);
     if (job == nullptr) return status;
-    job->source_offsets.push_back(request->offset());
+    (request->reference() ? job->reference_offsets : job->source_offsets)
+        .push_back(request->offset());
     bytes = request->reference() ? job->reference : job->source;
     changed_.notify_all();
   }

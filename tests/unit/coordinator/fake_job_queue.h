@@ -27,7 +27,9 @@ class FakeJobQueue final : private v1::JobQueue::Service {
     std::string id;
     std::string name;
     std::string source;
+    // The reference image of the job; empty: it has none.
     std::string reference;
+    std::optional<v1::ImageStatistics> reference_statistics;
     v1::Operation operation;
     // Sent with the lease; empty: the source's own SHA-256.
     std::string announced_sha256;
@@ -42,6 +44,7 @@ class FakeJobQueue final : private v1::JobQueue::Service {
     // CompleteJob calls begun, ReadSource calls with their offsets.
     int complete_calls = 0;
     std::vector<uint64_t> source_offsets;
+    std::vector<uint64_t> reference_offsets;
     v1::JobProgress progress;
   };
 
@@ -87,6 +90,7 @@ class FakeJobQueue final : private v1::JobQueue::Service {
 
   void AddJob(const std::string& id, const std::string& source, const v1::Operation& operation,
               const std::string& announced_sha256 = "");
+  void AddJob(JobRecord job);
   // The frontend gives the job to somebody else.
   void TakeAway(const std::string& id);
 

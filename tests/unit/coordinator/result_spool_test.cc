@@ -104,7 +104,7 @@ TEST_CASE("a scratch folder that cannot be used is reported with its name") {
   base::MemoryBudget budget(0);
   ResultSpool spool(budget, "/nonexistent/scratch");
   const absl::Status status = spool.Write(Pattern(10));
-  CHECK(status.code() == absl::StatusCode::kUnavailable);
+  CHECK(status.code() == absl::StatusCode::kInternal);
   CHECK_THAT(std::string(status.message()), Catch::Contains("/nonexistent/scratch"));
 }
 
