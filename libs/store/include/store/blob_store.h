@@ -134,9 +134,11 @@ class BlobStore {
   // Deletes a finished blob. One that does not exist is OK.
   virtual absl::Status Delete(const std::string& location) = 0;
 
-  // Deletes what there is under `key`, finished or not. OK when there is nothing.
+  // Deletes what there is under `key`, finished or not. OK when there is nothing. `allow` is asked
+  // first, while no writer of the key can be opened; its error is returned and nothing deleted.
   // - ABORTED UPLOAD_BUSY: a writer is open.
-  virtual absl::Status DeleteKey(const std::string& key) = 0;
+  virtual absl::Status DeleteKey(const std::string& key,
+                                 const std::function<absl::Status()>& allow) = 0;
 
   // Calls `visit` for every blob and partial blob, in no order, until it returns an error.
   virtual absl::Status ForEach(const std::function<absl::Status(const BlobEntry&)>& visit) = 0;

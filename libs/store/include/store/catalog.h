@@ -140,8 +140,9 @@ class Catalog {
   // Open uploads not touched since `before`, at most 1000.
   virtual absl::StatusOr<std::vector<UploadRecord>> AbandonedUploads(absl::Time before) = 0;
 
-  // Forgets an open upload. OK when there is none, or it is finished.
-  virtual absl::Status RemoveUpload(const std::string& upload_id) = 0;
+  // Forgets an open upload that was not touched since `before`.
+  // - NOT_FOUND UPLOAD_NOT_FOUND: there is no such one (any more).
+  virtual absl::Status RemoveUpload(const std::string& upload_id, absl::Time before) = 0;
 
   // ---- Images
 

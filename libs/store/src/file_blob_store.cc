@@ -1,0 +1,325 @@
+#include "store/file_blob_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status_macros.h"
+#include "file_blob_writer.h"
+#include "file_calls.h"
+#include "random_id.h"
+#include "sections.h"
+#include "store_error.h"
+
+namespace histeq::store {
+namespace {
+
+constexpr char kScheme[] = "blob:";
+constexpr char kPartialEnding[] = ".partial";
+constexpr char kSectionsEnding[] = ".sections";
+constexpr size_t kKeyDigits = 32;
+
+bool IsKey(const std::string& key) {
+  return key.size() == kKeyDigits && std::all_of(key.begin(), key.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
+
+absl::Status Damaged(const std::string& location, const std::string& what) {
+  return StoreError(absl::StatusCode::kDataLoss, "BLOB_DAMAGED",
+                    fmt::format("the stored bytes of {} {}", location, what),
+                    {{"location", location}});
+}
+
+// A range of an open file.
+class FileSource final : public base::ByteSource {
+ public:
+  FileSource(Fd file, std::string location, uint64_t offset, uint64_t size)
+      : file_(std::move(file)), location_(std::move(location)), offset_(offset), left_(size) {}
+
+  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
+    const std::span<uint8_t> wanted = buffer.first(std::min<uint64_t>(buffer.size(), left_));
+    if (wanted.empty()) return size_t{0};
+    HISTEQ_ASSIGN_OR_RETURN(const size_t size,
+                            FileCalls::ReadAt(file_, offset_, wanted, location_));
+    if (size < wanted.size()) {
+      return Damaged(location_, fmt::format("end at {} bytes, {} more were expected",
+                                            offset_ + size, left_ - size));
+    }
+    offset_ += size;
+    left_ -= size;
+    return size;
+  }
+
+ private:
+  const Fd file_;
+  const std::string location_;
+  uint64_t offset_;
+  uint64_t left_;
+};
+
+class FileBlobStore final : public BlobStore {
+ public:
+  FileBlobStore(std::string folder, FileBlobStoreOptions options)
+      : folder_(std::move(folder)), options_(std::move(options)), calls_(options_.fault) {}
+
+  absl::Status MakeFolders() const {
+    bool made = mkdir(folder_.c_str(), 0700) == 0;
+    if (!made && errno != EEXIST) {
+      return IoError(errno, fmt::format("folder {} cannot be made", folder_));
+    }
+    for (int i = 0; i < 256; ++i) {
+      const std::string path = fmt::format("{}/{:02x}", folder_, i);
+      if (mkdir(path.c_str(), 0700) == 0) {
+        made = true;
+      } else if (errno != EEXIST) {
+        return IoError(errno, fmt::format("folder {} cannot be made", path));
+      }
+    }
+    if (!made) return absl::OkStatus();
+    HISTEQ_RETURN_IF_ERROR(calls_.SyncFolder(folder_));
+    return calls_.SyncFolder(folder_ + "/..");
+  }
+
+  std::string NewKey() override { return RandomHex128(); }
+
+  std::string LocationOf(const std::string& key) const override { return kScheme + key; }
+
+  absl::StatusOr<std::unique_ptr<BlobWriter>> OpenPartial(
+      const std::string& key, std::optional<uint64_t> expected_bytes) override {
+    return OpenWriter(key, expected_bytes, false);
+  }
+
+  absl::StatusOr<std::unique_ptr<BlobWriter>> CreateBlob(
+      std::optional<uint64_t> expected_bytes) override {
+    return OpenWriter(NewKey(), expected_bytes, true);
+  }
+
+  absl::StatusOr<uint64_t> CommittedBytes(const std::string& key) override {
+    HISTEQ_RETURN_IF_ERROR(CheckKey(key));
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto it = writing_.find(key); it != writing_.end()) return it->second->load();
+      if (const auto it = partial_bytes_.find(key); it != partial_bytes_.end()) return it->second;
+    }
+    const BlobPaths paths = PathsOf(key);
+    struct stat info {};
+    if (stat(paths.whole.c_str(), &info) == 0) return static_cast<uint64_t>(info.st_size);
+    const Fd data(open(paths.partial.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!data.open()) return uint64_t{0};
+    HISTEQ_ASSIGN_OR_RETURN(const std::vector<Section> sections, ReadSections(paths.sections));
+    HISTEQ_ASSIGN_OR_RETURN(const size_t good, CountGoodSections(data, paths.partial, sections));
+    return good == 0 ? uint64_t{0} : sections[good - 1].end;
+  }
+
+  absl::StatusOr<BlobReader> OpenRead(const std::string& location,
+                                      const BlobRange& range) override {
+    HISTEQ_ASSIGN_OR_RETURN(const std::string key, KeyOf(location));
+    Fd file(open(PathsOf(key).whole.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    struct stat info {};
+    if (!file.open() || fstat(file.get(), &info) != 0) {
+      if (errno == ENOENT) return Damaged(location, "are missing");
+      return IoError(errno, fmt::format("{} cannot be opened", location));
+    }
+    const auto size = static_cast<uint64_t>(info.st_size);
+    if (range.expected_blob_bytes.value_or(size) != size) {
+      return Damaged(location, fmt::format("are {} where {} were registered", size,
+                                           *range.expected_blob_bytes));
+    }
+    if (range.offset > size) {
+      return StoreError(
+          absl::StatusCode::kOutOfRange, "OFFSET_BEYOND_END",
+          fmt::format("offset {} is beyond the end of {} bytes", range.offset, size),
+          {{"limit", std::to_string(size)}, {"actual", std::to_string(range.offset)}});
+    }
+    BlobReader reader;
+    reader.blob_bytes = size;
+    reader.size_bytes = size - range.offset;
+    if (range.limit != 0) reader.size_bytes = std::min(reader.size_bytes, range.limit);
+    posix_fadvise(file.get(), static_cast<off_t>(range.offset),
+                  static_cast<off_t>(reader.size_bytes), POSIX_FADV_SEQUENTIAL);
+    reader.source =
+        std::make_unique<FileSource>(std::move(file), location, range.offset, reader.size_bytes);
+    return reader;
+  }
+
+  absl::Status Delete(const std::string& location) override {
+    HISTEQ_ASSIGN_OR_RETURN(const std::string key, KeyOf(location));
+    return FileCalls::Remove(PathsOf(key).whole);
+  }
+
+  absl::Status DeleteKey(const std::string& key,
+                         const std::function<absl::Status()>& allow) override {
+    HISTEQ_RETURN_IF_ERROR(CheckKey(key));
+    HISTEQ_RETURN_IF_ERROR(Claim(key).status());
+    const BlobPaths paths = PathsOf(key);
+    absl::Status status = allow();
+    if (status.ok()) status = FileCalls::Remove(paths.partial);
+    if (status.ok()) status = FileCalls::Remove(paths.sections);
+    if (status.ok()) status = FileCalls::Remove(paths.whole);
+    Release(key, 0, false);
+    return status;
+  }
+
+  absl::Status ForEach(const std::function<absl::Status(const BlobEntry&)>& visit) override {
+    for (int i = 0; i < 256; ++i) {
+      HISTEQ_RETURN_IF_ERROR(ForEachIn(fmt::format("{}/{:02x}", folder_, i), visit));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckSpace(uint64_t bytes) override {
+    struct statvfs info {};
+    if (statvfs(folder_.c_str(), &info) != 0) {
+      return IoError(errno, fmt::format("the free space of {} cannot be read", folder_));
+    }
+    const uint64_t free_bytes = static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
+    if (free_bytes >= options_.reserve_bytes && free_bytes - options_.reserve_bytes >= bytes) {
+      return absl::OkStatus();
+    }
+    return StoreError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
+                      fmt::format("the server's disk is full: {} bytes are free, {} are needed "
+                                  "and {} more are held in reserve",
+                                  free_bytes, bytes, options_.reserve_bytes),
+                      {{"limit", std::to_string(free_bytes)},
+                       {"actual", std::to_string(bytes)},
+                       {"reserve", std::to_string(options_.reserve_bytes)}});
+  }
+
+ private:
+  static absl::Status CheckKey(const std::string& key) {
+    if (IsKey(key)) return absl::OkStatus();
+    return StoreError(absl::StatusCode::kInvalidArgument, "BAD_BLOB_KEY",
+                      "a blob's key is 32 hexadecimal digits");
+  }
+
+  static absl::StatusOr<std::string> KeyOf(const std::string& location) {
+    const std::string scheme = kScheme;
+    if (location.compare(0, scheme.size(), scheme) == 0) {
+      std::string key = location.substr(scheme.size());
+      if (IsKey(key)) return key;
+    }
+    return StoreError(absl::StatusCode::kInvalidArgument, "BAD_LOCATION",
+                      fmt::format("{} is not a blob of this store", location));
+  }
+
+  BlobPaths PathsOf(const std::string& key) const {
+    BlobPaths paths;
+    paths.folder = folder_ + "/" + key.substr(0, 2);
+    paths.whole = paths.folder + "/" + key;
+    paths.partial = paths.whole + kPartialEnding;
+    paths.sections = paths.whole + kSectionsEnding;
+    return paths;
+  }
+
+  absl::StatusOr<std::shared_ptr<std::atomic<uint64_t>>> Claim(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    const auto [it, added] = writing_.try_emplace(key, nullptr);
+    if (!added) {
+      return StoreError(absl::StatusCode::kAborted, "UPLOAD_BUSY",
+                        "another call is writing this blob now");
+    }
+    it->second = std::make_shared<std::atomic<uint64_t>>(0);
+    partial_bytes_.erase(key);
+    return it->second;
+  }
+
+  void Release(const std::string& key, uint64_t committed, bool clean) {
+    const std::lock_guard lock(mutex_);
+    writing_.erase(key);
+    if (clean) partial_bytes_[key] = committed;
+  }
+
+  absl::StatusOr<std::unique_ptr<BlobWriter>> OpenWriter(const std::string& key,
+                                                         std::optional<uint64_t> expected_bytes,
+                                                         bool discard_unfinished) {
+    HISTEQ_RETURN_IF_ERROR(CheckKey(key));
+    HISTEQ_ASSIGN_OR_RETURN(auto committed, Claim(key));
+    FileBlobWriter::Setup setup;
+    setup.key = key;
+    setup.location = LocationOf(key);
+    setup.paths = PathsOf(key);
+    setup.sync_bytes = options_.sync_bytes;
+    setup.discard_unfinished = discard_unfinished;
+    setup.committed = std::move(committed);
+    setup.check_space = [this] { return CheckSpace(0); };
+    setup.released = [this, key](uint64_t bytes, bool clean) { Release(key, bytes, clean); };
+    auto writer = std::make_unique<FileBlobWriter>(calls_, std::move(setup));
+    if (absl::Status status = writer->Open(); !status.ok()) return status;
+    if (writer->complete()) return std::unique_ptr<BlobWriter>(std::move(writer));
+    const uint64_t have = writer->size_bytes();
+    const uint64_t expected = std::max(expected_bytes.value_or(have), have);
+    if (absl::Status status = CheckSpace(expected - have); !status.ok()) {
+      if (have == 0) writer->Discard().IgnoreError();
+      return status;
+    }
+    return std::unique_ptr<BlobWriter>(std::move(writer));
+  }
+
+  absl::Status ForEachIn(const std::string& folder,
+                         const std::function<absl::Status(const BlobEntry&)>& visit) const {
+    // The names first: `visit` may delete files.
+    std::vector<std::string> names;
+    DIR* dir = opendir(folder.c_str());
+    if (dir == nullptr) return IoError(errno, fmt::format("folder {} cannot be read", folder));
+    while (const dirent* entry = readdir(dir)) names.emplace_back(entry->d_name);
+    closedir(dir);
+    for (const std::string& name : names) {
+      BlobEntry entry;
+      entry.key = name.substr(0, kKeyDigits);
+      if (!IsKey(entry.key)) continue;
+      const std::string ending = name.substr(kKeyDigits);
+      const BlobPaths paths = PathsOf(entry.key);
+      if (ending == kSectionsEnding) {
+        // Left alone only where a crash came between two steps.
+        if (access(paths.partial.c_str(), F_OK) == 0) continue;
+        if (access(paths.whole.c_str(), F_OK) == 0) {
+          HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(paths.sections));
+          continue;
+        }
+      } else if (!ending.empty() && ending != kPartialEnding) {
+        continue;
+      }
+      struct stat info {};
+      if (stat((folder + "/" + name).c_str(), &info) != 0) continue;
+      entry.partial = !ending.empty();
+      entry.size_bytes = static_cast<uint64_t>(info.st_size);
+      entry.modify_time = absl::FromTimeT(info.st_mtime);
+      HISTEQ_RETURN_IF_ERROR(visit(entry));
+    }
+    return absl::OkStatus();
+  }
+
+  const std::string folder_;
+  const FileBlobStoreOptions options_;
+  const FileCalls calls_;
+  std::mutex mutex_;
+  // Keys with an open writer, and what it has committed.
+  std::map<std::string, std::shared_ptr<std::atomic<uint64_t>>> writing_;
+  // Partial blobs that a writer of this process left in good order: no need to read them again to
+  // know their size.
+  std::map<std::string, uint64_t> partial_bytes_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<BlobStore>> OpenFileBlobStore(const std::string& folder,
+                                                             const FileBlobStoreOptions& options) {
+  auto store = std::make_unique<FileBlobStore>(folder, options);
+  HISTEQ_RETURN_IF_ERROR(store->MakeFolders());
+  return std::unique_ptr<BlobStore>(std::move(store));
+}
+
+}  // namespace histeq::store

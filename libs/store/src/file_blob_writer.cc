@@ -1,0 +1,196 @@
+#include "file_blob_writer.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <vector>
+
+#include "base/crc32c.h"
+#include "base/status_macros.h"
+#include "store_error.h"
+
+namespace histeq::store {
+namespace {
+
+constexpr size_t kReadBytes = 1 << 20;
+// Write-back is started, and the free space looked at, after this many bytes.
+constexpr uint64_t kFlushBytes = 8 << 20;
+
+}  // namespace
+
+FileBlobWriter::~FileBlobWriter() {
+  if (!complete_ && !discarded_ && setup_.discard_unfinished) {
+    Discard().IgnoreError();
+  } else if (!complete_ && !discarded_ && broken_.ok() && size_ > committed_bytes()) {
+    Sync().IgnoreError();
+  }
+  setup_.released(committed_bytes(), !complete_ && !discarded_ && broken_.ok());
+}
+
+absl::Status FileBlobWriter::Open() {
+  const absl::Status status = OpenFiles();
+  return status.ok() ? status : Broken(status);
+}
+
+absl::Status FileBlobWriter::OpenFiles() {
+  if (Fd whole(open(setup_.paths.whole.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)); whole.open()) {
+    struct stat info {};
+    if (fstat(whole.get(), &info) != 0) {
+      return IoError(errno, fmt::format("file {} cannot be looked at", setup_.paths.whole));
+    }
+    HISTEQ_RETURN_IF_ERROR(
+        HashFile(whole, setup_.paths.whole, static_cast<uint64_t>(info.st_size)));
+    // The writer that renamed it may have failed to make that durable.
+    HISTEQ_RETURN_IF_ERROR(calls_.SyncFolder(setup_.paths.folder));
+    HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(setup_.paths.sections));
+    complete_ = true;
+    setup_.committed->store(size_);
+    return absl::OkStatus();
+  }
+  HISTEQ_ASSIGN_OR_RETURN(data_, calls_.Open(setup_.paths.partial, true));
+  HISTEQ_ASSIGN_OR_RETURN(const std::vector<Section> sections, ReadSections(setup_.paths.sections));
+  HISTEQ_ASSIGN_OR_RETURN(section_count_, CountGoodSections(data_, setup_.paths.partial, sections));
+  const uint64_t good_bytes = section_count_ == 0 ? 0 : sections[section_count_ - 1].end;
+  HISTEQ_RETURN_IF_ERROR(FileCalls::Truncate(data_, good_bytes, setup_.paths.partial));
+  if (section_count_ > 0) {
+    HISTEQ_ASSIGN_OR_RETURN(sections_file_, calls_.Open(setup_.paths.sections, true));
+    HISTEQ_RETURN_IF_ERROR(
+        FileCalls::Truncate(sections_file_, section_count_ * kSectionBytes, setup_.paths.sections));
+    folder_synced_ = true;
+  } else {
+    HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(setup_.paths.sections));
+  }
+  HISTEQ_RETURN_IF_ERROR(HashFile(data_, setup_.paths.partial, good_bytes));
+  flushed_ = size_;
+  setup_.committed->store(size_);
+  return absl::OkStatus();
+}
+
+absl::Status FileBlobWriter::HashFile(const Fd& fd, const std::string& path, uint64_t size) {
+  std::vector<uint8_t> buffer(std::min<uint64_t>(kReadBytes, size));
+  while (size_ < size) {
+    const std::span<uint8_t> wanted(buffer.data(), std::min<uint64_t>(size - size_, buffer.size()));
+    HISTEQ_ASSIGN_OR_RETURN(const size_t got, FileCalls::ReadAt(fd, size_, wanted, path));
+    if (got < wanted.size()) return IoError(EIO, fmt::format("file {} ends early", path));
+    hash_.Update(wanted);
+    size_ += got;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FileBlobWriter::Broken(absl::Status status) {
+  if (broken_.ok()) broken_ = status;
+  return status;
+}
+
+absl::Status FileBlobWriter::Write(std::span<const uint8_t> bytes) {
+  if (complete_) {
+    return StoreError(absl::StatusCode::kFailedPrecondition, "BLOB_COMPLETE",
+                      fmt::format("blob {} is finished, nothing can be added", setup_.key));
+  }
+  HISTEQ_RETURN_IF_ERROR(broken_);
+  if (absl::Status status = Append(bytes); !status.ok()) {
+    // A part of the bytes may be there: cut off, the space is free again, and what came before can
+    // still be kept.
+    FileCalls::Truncate(data_, size_, setup_.paths.partial).IgnoreError();
+    Sync().IgnoreError();
+    return Broken(std::move(status));
+  }
+  if (size_ - committed_bytes() >= setup_.sync_bytes) return Sync();
+  return absl::OkStatus();
+}
+
+absl::Status FileBlobWriter::Append(std::span<const uint8_t> bytes) {
+  if (size_ - flushed_ >= kFlushBytes) {
+    HISTEQ_RETURN_IF_ERROR(setup_.check_space());
+    // The disk works while the next bytes arrive, so that the sync has little left to wait for.
+    sync_file_range(data_.get(), static_cast<off_t>(flushed_), static_cast<off_t>(size_ - flushed_),
+                    SYNC_FILE_RANGE_WRITE);
+    flushed_ = size_;
+  }
+  HISTEQ_RETURN_IF_ERROR(calls_.WriteAt(data_, size_, bytes, setup_.paths.partial));
+  section_crc_ = base::Crc32c(section_crc_, bytes);
+  hash_.Update(bytes);
+  size_ += bytes.size();
+  return absl::OkStatus();
+}
+
+absl::Status FileBlobWriter::Sync() {
+  HISTEQ_RETURN_IF_ERROR(broken_);
+  if (complete_ || size_ == committed_bytes()) return absl::OkStatus();
+  // After a failed sync nobody knows what the disk has: this writer ends there.
+  if (absl::Status status = calls_.Sync(data_, setup_.paths.partial); !status.ok()) {
+    return Broken(std::move(status));
+  }
+  if (!sections_file_.open()) {
+    auto file = calls_.Open(setup_.paths.sections, true);
+    if (!file.ok()) return Broken(file.status());
+    sections_file_ = *std::move(file);
+  }
+  const std::vector<uint8_t> record = EncodeSection({size_, section_crc_});
+  absl::Status status =
+      calls_.WriteAt(sections_file_, section_count_ * kSectionBytes, record, setup_.paths.sections);
+  if (status.ok()) status = calls_.Sync(sections_file_, setup_.paths.sections);
+  if (status.ok() && !folder_synced_) status = calls_.SyncFolder(setup_.paths.folder);
+  if (!status.ok()) return Broken(std::move(status));
+  folder_synced_ = true;
+  ++section_count_;
+  section_crc_ = 0;
+  flushed_ = size_;
+  setup_.committed->store(size_);
+  return absl::OkStatus();
+}
+
+absl::Status FileBlobWriter::CheckFits(const BlobExpectation& expectation) const {
+  if (expectation.size_bytes.has_value() && *expectation.size_bytes != size_) {
+    return StoreError(
+        absl::StatusCode::kDataLoss, "SIZE_MISMATCH",
+        fmt::format("{} bytes were announced, {} arrived", *expectation.size_bytes, size_),
+        {{"expected", std::to_string(*expectation.size_bytes)}, {"actual", std::to_string(size_)}});
+  }
+  const Sha256Digest actual = hash_.Digest();
+  if (expectation.sha256.has_value() && *expectation.sha256 != actual) {
+    return StoreError(absl::StatusCode::kDataLoss, "CHECKSUM_MISMATCH",
+                      fmt::format("the bytes that arrived have SHA-256 {}, announced was {}",
+                                  ToHex(actual), ToHex(*expectation.sha256)),
+                      {{"expected", ToHex(*expectation.sha256)}, {"actual", ToHex(actual)}});
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BlobInfo> FileBlobWriter::Finish(const BlobExpectation& expectation) {
+  HISTEQ_RETURN_IF_ERROR(broken_);
+  if (absl::Status status = CheckFits(expectation); !status.ok()) {
+    if (!complete_) Discard().IgnoreError();
+    return status;
+  }
+  if (!complete_) {
+    absl::Status status = calls_.Sync(data_, setup_.paths.partial);
+    if (status.ok()) status = calls_.Rename(setup_.paths.partial, setup_.paths.whole);
+    if (!status.ok()) return Broken(std::move(status));
+    complete_ = true;
+    status = calls_.SyncFolder(setup_.paths.folder);
+    if (!status.ok()) return Broken(std::move(status));
+    if (section_count_ > 0) FileCalls::Remove(setup_.paths.sections).IgnoreError();
+    setup_.committed->store(size_);
+  }
+  return BlobInfo{setup_.location, size_, hash_.Digest()};
+}
+
+absl::Status FileBlobWriter::Discard() {
+  discarded_ = true;
+  const absl::Status removed =
+      FileCalls::Remove(complete_ ? setup_.paths.whole : setup_.paths.partial);
+  HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(setup_.paths.sections));
+  setup_.committed->store(0);
+  if (broken_.ok()) {
+    broken_ = StoreError(absl::StatusCode::kFailedPrecondition, "BLOB_DISCARDED",
+                         fmt::format("blob {} was discarded", setup_.key));
+  }
+  return removed;
+}
+
+}  // namespace histeq::store

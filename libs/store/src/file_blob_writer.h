@@ -1,0 +1,86 @@
+#pragma once
+
+// One partial blob on the file system, being written.
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "file_calls.h"
+#include "sections.h"
+#include "store/blob_store.h"
+#include "store/sha256.h"
+
+namespace histeq::store {
+
+// Where the files of one key are.
+struct BlobPaths {
+  std::string folder;
+  std::string whole;
+  std::string partial;
+  std::string sections;
+};
+
+class FileBlobWriter final : public BlobWriter {
+ public:
+  struct Setup {
+    std::string key;
+    std::string location;
+    BlobPaths paths;
+    uint64_t sync_bytes = 0;
+    // Discard when destroyed unfinished.
+    bool discard_unfinished = false;
+    // Read by the store while the writer is open.
+    std::shared_ptr<std::atomic<uint64_t>> committed;
+    // OK while the disk has room.
+    std::function<absl::Status()> check_space;
+    // Called by the destructor with whether the partial blob is as its sections say.
+    std::function<void(uint64_t committed, bool clean)> released;
+  };
+
+  FileBlobWriter(const FileCalls& calls, Setup setup) : calls_(calls), setup_(std::move(setup)) {}
+  ~FileBlobWriter() override;
+
+  // Opens the files, cuts off what is not durable, and reads the rest for its checksum.
+  absl::Status Open();
+
+  absl::Status Write(std::span<const uint8_t> bytes) override;
+  absl::Status Sync() override;
+  absl::StatusOr<BlobInfo> Finish(const BlobExpectation& expectation) override;
+  absl::Status Discard() override;
+  uint64_t size_bytes() const override { return size_; }
+  uint64_t committed_bytes() const override { return setup_.committed->load(); }
+  Sha256Digest sha256() const override { return hash_.Digest(); }
+  bool complete() const override { return complete_; }
+  const std::string& key() const override { return setup_.key; }
+
+ private:
+  absl::Status OpenFiles();
+  absl::Status HashFile(const Fd& fd, const std::string& path, uint64_t size);
+  absl::Status Append(std::span<const uint8_t> bytes);
+  absl::Status CheckFits(const BlobExpectation& expectation) const;
+  // Remembers the first error; afterwards nothing is written.
+  absl::Status Broken(absl::Status status);
+
+  const FileCalls calls_;
+  const Setup setup_;
+  Fd data_;
+  Fd sections_file_;
+  size_t section_count_ = 0;
+  uint32_t section_crc_ = 0;
+  uint64_t size_ = 0;
+  // Where write-back was last started.
+  uint64_t flushed_ = 0;
+  Sha256 hash_;
+  bool complete_ = false;
+  bool discarded_ = false;
+  // The folder knows the partial file also after a power cut.
+  bool folder_synced_ = false;
+  absl::Status broken_;
+};
+
+}  // namespace histeq::store

@@ -1,0 +1,63 @@
+#pragma once
+
+// When each lease runs out, and what its holder last said. Kept in memory alone: a renewal costs no
+// fsync, and after a restart every lease begins a whole term, since nobody could renew meanwhile.
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "store/catalog.h"
+
+namespace histeq::store {
+
+// Thread-safe.
+class LeaseBook {
+ public:
+  LeaseBook(const base::Clock& clock, absl::Duration ttl) : clock_(clock), ttl_(ttl) {}
+
+  void Add(const JobRecord& job);
+  void Remove(const std::string& job_id, uint64_t epoch);
+  void RequestCancel(const std::string& job_id, uint64_t epoch);
+
+  struct Renewal {
+    LeaseVerdict verdict = LeaseVerdict::kLost;
+    bool progress_moved = false;
+  };
+  Renewal Renew(const std::string& coordinator, const HeldLease& held);
+
+  // Leases past their term, which from now on cannot be renewed, until KeepAfterAll.
+  struct Expired {
+    std::string job_id;
+    uint64_t epoch = 0;
+  };
+  std::vector<Expired> TakeExpired();
+  void KeepAfterAll(const std::vector<Expired>& leases);
+  bool AnyExpired() const;
+
+  // Sets the progress of a running job.
+  void FillProgress(JobRecord& job) const;
+
+ private:
+  struct Entry {
+    std::string coordinator;
+    uint64_t epoch = 0;
+    absl::Duration deadline;
+    bool cancel = false;
+    bool expiring = false;
+    JobProgress progress;
+  };
+  // Null when the job's current lease is another one.
+  Entry* Find(const std::string& job_id, uint64_t epoch);
+
+  const base::Clock& clock_;
+  const absl::Duration ttl_;
+  mutable std::mutex mutex_;
+  std::map<std::string, Entry> entries_;
+};
+
+}  // namespace histeq::store

@@ -1,0 +1,147 @@
+#include "schema.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "base/status_macros.h"
+#include "store_error.h"
+
+namespace histeq::store {
+namespace {
+
+// "hiST": tells our files from other programs' in `file` and in our own check.
+constexpr int64_t kApplicationId = 0x68695354;
+
+// Step i leads from version i to i + 1. Steps that have been released are never changed.
+constexpr std::array kSteps = {
+    R"sql(
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('page_token_key', randomblob(32));
+
+CREATE TABLE images (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL,
+  location TEXT NOT NULL,
+  sha256 BLOB NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  format INTEGER NOT NULL,
+  width INTEGER NOT NULL,
+  height INTEGER NOT NULL,
+  channels INTEGER NOT NULL,
+  bits_per_sample INTEGER NOT NULL,
+  create_time INTEGER NOT NULL,
+  tag TEXT NOT NULL,
+  source_image_id TEXT NOT NULL,
+  source_job_id TEXT NOT NULL);
+CREATE INDEX images_name ON images (name, seq);
+CREATE INDEX images_location ON images (location);
+
+CREATE TABLE image_statistics (image_id TEXT PRIMARY KEY, bytes BLOB NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE uploads (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  size_bytes INTEGER,
+  sha256 BLOB,
+  operation BLOB,
+  result_tag TEXT,
+  reference_image_id TEXT,
+  blob_key TEXT NOT NULL,
+  image_id TEXT,
+  job_id TEXT,
+  touch_time INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX uploads_open_time ON uploads (touch_time) WHERE image_id IS NULL;
+CREATE INDEX uploads_open_key ON uploads (blob_key) WHERE image_id IS NULL;
+
+CREATE TABLE jobs (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  request_id TEXT UNIQUE,
+  image_id TEXT NOT NULL,
+  image_name TEXT NOT NULL,
+  operation BLOB NOT NULL,
+  result_tag TEXT NOT NULL,
+  reference_image_id TEXT,
+  state INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  holder_deaths INTEGER NOT NULL,
+  epoch INTEGER NOT NULL,
+  coordinator TEXT NOT NULL,
+  cancel_requested INTEGER NOT NULL,
+  not_before INTEGER NOT NULL,
+  result_image_id TEXT NOT NULL,
+  error_code INTEGER,
+  error_reason TEXT,
+  error_message TEXT,
+  error_metadata BLOB,
+  create_time INTEGER NOT NULL,
+  start_time INTEGER,
+  end_time INTEGER);
+CREATE INDEX jobs_state ON jobs (state, seq);
+CREATE INDEX jobs_image ON jobs (image_id, seq);
+CREATE INDEX jobs_reference ON jobs (reference_image_id) WHERE reference_image_id IS NOT NULL;
+CREATE INDEX jobs_ready ON jobs (seq) WHERE state = 1 AND not_before = 0;
+CREATE INDEX jobs_waiting ON jobs (not_before) WHERE state = 1 AND not_before > 0;
+
+-- Counting a million queued jobs for every new one would take longer than queueing it.
+CREATE TABLE job_counts (state INTEGER PRIMARY KEY, jobs INTEGER NOT NULL);
+INSERT INTO job_counts VALUES (1, 0), (2, 0), (3, 0), (4, 0), (5, 0);
+CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs BEGIN
+  UPDATE job_counts SET jobs = jobs + 1 WHERE state = new.state;
+END;
+CREATE TRIGGER jobs_moved AFTER UPDATE OF state ON jobs WHEN old.state <> new.state BEGIN
+  UPDATE job_counts SET jobs = jobs - 1 WHERE state = old.state;
+  UPDATE job_counts SET jobs = jobs + 1 WHERE state = new.state;
+END;
+CREATE TRIGGER jobs_deleted AFTER DELETE ON jobs BEGIN
+  UPDATE job_counts SET jobs = jobs - 1 WHERE state = old.state;
+END;
+
+CREATE TABLE coordinators (name TEXT PRIMARY KEY, address TEXT NOT NULL) WITHOUT ROWID;
+)sql",
+};
+
+absl::StatusOr<int64_t> ReadPragma(Database& db, const std::string& name) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare("PRAGMA " + name));
+  HISTEQ_RETURN_IF_ERROR(statement.Step().status());
+  return statement.Int(0);
+}
+
+}  // namespace
+
+absl::Status MigrateSchema(Database& db, const std::string& file) {
+  HISTEQ_ASSIGN_OR_RETURN(const int64_t version, ReadPragma(db, "user_version"));
+  HISTEQ_ASSIGN_OR_RETURN(const int64_t application, ReadPragma(db, "application_id"));
+  HISTEQ_ASSIGN_OR_RETURN(const int64_t schema_changes, ReadPragma(db, "schema_version"));
+  const bool empty = version == 0 && application == 0 && schema_changes == 0;
+  if (!empty && application != kApplicationId) {
+    return StoreError(
+        absl::StatusCode::kDataLoss, "CATALOG_DAMAGED",
+        fmt::format("{} is a database of another program: give another data folder", file),
+        {{"path", file}});
+  }
+  if (version > static_cast<int64_t>(kSteps.size())) {
+    return StoreError(
+        absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
+        fmt::format("catalog {} has schema version {}, this program knows versions up to {}: it "
+                    "was written by a newer histeq, install that or give another data folder",
+                    file, version, kSteps.size()),
+        {{"path", file},
+         {"limit", std::to_string(kSteps.size())},
+         {"actual", std::to_string(version)}});
+  }
+  for (auto step = static_cast<size_t>(version); step < kSteps.size(); ++step) {
+    const std::string sql = fmt::format(
+        "BEGIN IMMEDIATE;{}PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
+        kSteps[step], kApplicationId, step + 1);
+    if (absl::Status status = db.Execute(sql); !status.ok()) {
+      if (db.InTransaction()) db.Execute("ROLLBACK").IgnoreError();
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace histeq::store

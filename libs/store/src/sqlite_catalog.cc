@@ -1,0 +1,854 @@
+#include "store/sqlite_catalog.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "catalog_rows.h"
+#include "hint_hub.h"
+#include "job_transitions.h"
+#include "lease_book.h"
+#include "page_token.h"
+#include "random_id.h"
+#include "read_pool.h"
+#include "schema.h"
+#include "sqlite_db.h"
+#include "store_error.h"
+#include "work_signal.h"
+#include "write_queue.h"
+
+namespace histeq::store {
+namespace {
+
+constexpr int64_t kPageBytes = 4096;
+constexpr int64_t kNewest = std::numeric_limits<int64_t>::max();
+
+absl::Status NotFound(const std::string& what, const std::string& reason, const std::string& id) {
+  return StoreError(absl::StatusCode::kNotFound, reason, fmt::format("there is no {} {}", what, id),
+                    {{"id", id}});
+}
+
+absl::Status ImageNotFound(const std::string& id) {
+  return NotFound("image", "IMAGE_NOT_FOUND", id);
+}
+
+absl::Status JobNotFound(const std::string& id) { return NotFound("job", "JOB_NOT_FOUND", id); }
+
+absl::Status UploadNotFound(const std::string& id) {
+  return NotFound("upload", "UPLOAD_NOT_FOUND", id);
+}
+
+absl::Status Reused(const std::string& reason, const std::string& id, const std::string& field) {
+  base::ErrorDetail detail;
+  detail.reason = reason;
+  detail.field = field;
+  detail.metadata["id"] = id;
+  return base::MakeError(
+      absl::StatusCode::kAlreadyExists,
+      fmt::format("id {} was used before with another {}: take a new id", id, field), detail);
+}
+
+absl::Status StaleEpoch(const JobRecord& job, uint64_t epoch) {
+  return StoreError(
+      absl::StatusCode::kFailedPrecondition, "STALE_EPOCH",
+      fmt::format("epoch {} of job {} is over: the job is {}, its epoch {}", epoch, job.id,
+                  IsFinal(job.state)                ? "final"
+                  : job.state == JobState::kRunning ? "leased again"
+                                                    : "queued again",
+                  job.epoch),
+      {{"job", job.id}, {"limit", std::to_string(job.epoch)}, {"actual", std::to_string(epoch)}});
+}
+
+bool SameSpec(const JobSpec& a, const JobSpec& b) {
+  return a.operation == b.operation && a.result_tag == b.result_tag &&
+         a.reference_image_id == b.reference_image_id;
+}
+
+// The name of the part in which the headers differ; empty: none.
+std::string Difference(const UploadHeader& a, const UploadHeader& b) {
+  if (a.name != b.name) return "name";
+  if (a.size_bytes != b.size_bytes) return "size_bytes";
+  if (a.sha256 != b.sha256) return "sha256";
+  if (a.job.has_value() != b.job.has_value()) return "operation";
+  if (a.job.has_value() && !SameSpec(*a.job, *b.job)) return "operation";
+  return {};
+}
+
+class SqliteCatalog final : public Catalog {
+ public:
+  SqliteCatalog(const std::string& file, SqliteCatalogOptions options, std::unique_ptr<Database> db,
+                std::string page_token_key)
+      : options_(std::move(options)),
+        limits_(options_.limits),
+        page_token_key_(std::move(page_token_key)),
+        generator_(std::random_device{}()),
+        leases_(*options_.clock, limits_.lease_ttl),
+        work_(*options_.clock),
+        readers_(file),
+        writes_(std::move(db)) {}
+
+  // What is kept in memory beside the database. Before any other call.
+  absl::Status Load();
+
+  absl::StatusOr<UploadRecord> BeginUpload(const UploadHeader& header,
+                                           const std::string& blob_key) override;
+  absl::StatusOr<UploadRecord> GetUpload(const std::string& upload_id) override;
+  absl::StatusOr<FinishedUpload> FinishUpload(const std::string& upload_id,
+                                              const ImageFacts& facts) override;
+  absl::StatusOr<std::vector<UploadRecord>> AbandonedUploads(absl::Time before) override;
+  absl::Status RemoveUpload(const std::string& upload_id, absl::Time before) override;
+
+  absl::StatusOr<ImageRecord> GetImage(const std::string& image_id) override;
+  absl::StatusOr<Page<ImageRecord>> ListImages(const ImageFilter& filter, uint32_t page_size,
+                                               const std::string& page_token) override;
+  absl::StatusOr<ImageRecord> DeleteImage(const std::string& image_id) override;
+  absl::StatusOr<std::optional<std::string>> GetImageStatistics(
+      const std::string& image_id) override;
+  absl::StatusOr<BlobUse> UseOfBlob(const std::string& key, const std::string& location) override;
+
+  absl::StatusOr<JobRecord> CreateJob(const std::string& request_id, const std::string& image_id,
+                                      const JobSpec& spec) override;
+  absl::StatusOr<JobRecord> GetJob(const std::string& job_id) override;
+  absl::StatusOr<Page<JobRecord>> ListJobs(const JobFilter& filter, uint32_t page_size,
+                                           const std::string& page_token) override;
+  absl::StatusOr<JobRecord> CancelJob(const std::string& job_id) override;
+  absl::StatusOr<QueueCounts> CountJobs() override;
+
+  absl::StatusOr<std::optional<Lease>> LeaseNext(const std::string& coordinator,
+                                                 uint32_t max_running) override;
+  uint64_t WorkGeneration() const override { return work_.Generation(); }
+  void WaitForWork(uint64_t seen, absl::Duration timeout) override { work_.Wait(seen, timeout); }
+  absl::StatusOr<Lease> GetLease(const std::string& job_id, uint64_t epoch) override;
+  std::vector<LeaseVerdict> Renew(const std::string& coordinator,
+                                  const std::vector<HeldLease>& leases) override;
+  absl::StatusOr<CompletedJob> Complete(const std::string& job_id, uint64_t epoch,
+                                        const JobResult& result) override;
+  absl::StatusOr<JobRecord> Fail(const std::string& job_id, uint64_t epoch, FailOutcome outcome,
+                                 const JobError& error) override;
+  absl::StatusOr<std::vector<JobRecord>> ExpireLeases() override;
+
+  absl::Status RegisterCoordinator(const CoordinatorRecord& coordinator) override;
+  absl::Status RemoveCoordinator(const std::string& name) override;
+  std::vector<CoordinatorRecord> ListCoordinators() const override;
+  bool CoordinatorAllowed(const std::string& name) const override;
+
+  std::shared_ptr<void> Subscribe(std::function<void(const CatalogHint&)> callback) override {
+    return hints_.Subscribe(std::move(callback));
+  }
+
+ private:
+  // Runs `body` as one change and returns what it returned.
+  template <typename Body>
+  auto Write(const Body& body) -> decltype(body(std::declval<WriteContext&>())) {
+    decltype(body(std::declval<WriteContext&>())) result = absl::UnknownError("");
+    const absl::Status status = writes_.Run([&](WriteContext& context) {
+      result = body(context);
+      return result.status();
+    });
+    if (!status.ok()) return status;
+    return result;
+  }
+
+  absl::Time Now() const { return options_.clock->Now(); }
+  // Only on the writing thread.
+  double Random() {
+    if (options_.random) return options_.random();
+    return std::uniform_real_distribution<double>(0, 1)(generator_);
+  }
+
+  absl::Status CheckQueue(Database& db) const;
+  absl::Status CheckReference(Database& db, const JobSpec& spec) const;
+  // Inserts a job in state kQueued, with its hints.
+  absl::StatusOr<JobRecord> Queue(WriteContext& context, const ImageRecord& image,
+                                  const JobSpec& spec, const std::string& request_id);
+  // The job under `epoch`, running, or an error.
+  absl::StatusOr<JobRecord> FindLeased(Database& db, const std::string& job_id, uint64_t epoch);
+  // Writes a job that was running under its epoch and is no more, with lease and hints.
+  absl::Status EndLease(WriteContext& context, const JobRecord& job);
+  absl::StatusOr<Lease> DescribeLease(Database& db, JobRecord job) const;
+  absl::Status PromoteWaiting(Database& db) const;
+  absl::StatusOr<UploadRecord> DescribeUpload(Database& db, UploadRow row) const;
+  absl::StatusOr<std::optional<JobRecord>> FindJobComplete(Database& db,
+                                                           const std::string& id) const;
+
+  void HintJob(const std::string& job_id) { hints_.Notify({CatalogHint::Kind::kJob, job_id}); }
+  void HintWork(absl::Duration delay) {
+    work_.Ready(delay);
+    if (delay <= absl::ZeroDuration()) hints_.Notify({CatalogHint::Kind::kWork, {}});
+  }
+
+  uint32_t PageSize(uint32_t asked) const {
+    return asked == 0 ? limits_.default_page_size : std::min(asked, limits_.max_page_size);
+  }
+
+  const SqliteCatalogOptions options_;
+  const CatalogLimits& limits_;
+  const std::string page_token_key_;
+  std::mt19937_64 generator_;
+  LeaseBook leases_;
+  WorkSignal work_;
+  HintHub hints_;
+  mutable std::mutex coordinators_mutex_;
+  std::map<std::string, std::string> coordinators_;
+  ReadPool readers_;
+  // Last, so that its thread ends before what it uses.
+  WriteQueue writes_;
+};
+
+absl::Status SqliteCatalog::Load() {
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  Database& db = snapshot.db();
+  {
+    HISTEQ_ASSIGN_OR_RETURN(Statement row, db.Prepare("SELECT name, address FROM coordinators"));
+    while (true) {
+      HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) break;
+      coordinators_[row.Bytes(0)] = row.Bytes(1);
+    }
+  }
+  int64_t before = kNewest;
+  while (true) {
+    HISTEQ_ASSIGN_OR_RETURN(const auto running,
+                            ListJobRows(db, JobState::kRunning, "", before, 1000));
+    if (running.empty()) break;
+    for (const NumberedJob& numbered : running) leases_.Add(numbered.job);
+    before = running.back().seq;
+  }
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement row, db.Prepare("SELECT not_before FROM jobs WHERE state = 1 AND not_before > 0"));
+  while (true) {
+    HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) break;
+    work_.Ready(FromMicros(row.Int(0)) - Now());
+  }
+  return absl::OkStatus();
+}
+
+// ---- Uploads
+
+absl::Status SqliteCatalog::CheckQueue(Database& db) const {
+  HISTEQ_ASSIGN_OR_RETURN(const uint64_t queued, CountJobRows(db, JobState::kQueued));
+  if (queued < limits_.max_queued_jobs) return absl::OkStatus();
+  base::ErrorDetail detail;
+  detail.reason = "QUEUE_FULL";
+  detail.metadata = {{"limit", std::to_string(limits_.max_queued_jobs)},
+                     {"actual", std::to_string(queued)}};
+  detail.retry_after = limits_.queue_full_retry;
+  return base::MakeError(
+      absl::StatusCode::kResourceExhausted,
+      fmt::format("the queue is full: {} jobs wait, {} may", queued, limits_.max_queued_jobs),
+      detail);
+}
+
+absl::Status SqliteCatalog::CheckReference(Database& db, const JobSpec& spec) const {
+  if (spec.reference_image_id.empty()) return absl::OkStatus();
+  HISTEQ_ASSIGN_OR_RETURN(const auto reference, FindImage(db, spec.reference_image_id));
+  if (reference.has_value()) return absl::OkStatus();
+  base::ErrorDetail detail;
+  detail.reason = "IMAGE_NOT_FOUND";
+  detail.field = "operation.equalize.reference_image_id";
+  detail.metadata["id"] = spec.reference_image_id;
+  return base::MakeError(absl::StatusCode::kNotFound,
+                         fmt::format("there is no reference image {}", spec.reference_image_id),
+                         detail);
+}
+
+absl::StatusOr<std::optional<JobRecord>> SqliteCatalog::FindJobComplete(
+    Database& db, const std::string& id) const {
+  HISTEQ_ASSIGN_OR_RETURN(auto job, FindJob(db, id));
+  if (job.has_value()) {
+    job->max_attempts = limits_.max_attempts;
+    leases_.FillProgress(*job);
+  }
+  return job;
+}
+
+absl::StatusOr<UploadRecord> SqliteCatalog::DescribeUpload(Database& db, UploadRow row) const {
+  if (row.upload.finished) {
+    HISTEQ_ASSIGN_OR_RETURN(row.upload.image, FindImage(db, row.image_id));
+  }
+  if (!row.job_id.empty()) {
+    HISTEQ_ASSIGN_OR_RETURN(row.upload.job, FindJobComplete(db, row.job_id));
+  }
+  return std::move(row.upload);
+}
+
+absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& header,
+                                                        const std::string& blob_key) {
+  return Write([&](WriteContext& context) -> absl::StatusOr<UploadRecord> {
+    Database& db = context.db;
+    HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(db, header.upload_id));
+    if (row.has_value()) {
+      const std::string field = Difference(row->upload.header, header);
+      if (!field.empty()) return Reused("UPLOAD_ID_REUSED", header.upload_id, field);
+      if (row->upload.finished) {
+        const std::string image_id = row->image_id;
+        HISTEQ_ASSIGN_OR_RETURN(UploadRecord upload, DescribeUpload(db, *std::move(row)));
+        if (!upload.image.has_value()) return ImageNotFound(image_id);
+        return upload;
+      }
+    }
+    if (header.job.has_value()) {
+      HISTEQ_RETURN_IF_ERROR(CheckReference(db, *header.job));
+      HISTEQ_RETURN_IF_ERROR(CheckQueue(db));
+    }
+    if (row.has_value()) {
+      row->upload.touch_time = Now();
+      HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                              db.Prepare("UPDATE uploads SET touch_time = ? WHERE id = ?"));
+      HISTEQ_RETURN_IF_ERROR(
+          statement.Bind(ToMicros(row->upload.touch_time)).Bind(header.upload_id).Run());
+      return std::move(row->upload);
+    }
+    UploadRecord upload;
+    upload.header = header;
+    upload.blob_key = blob_key;
+    upload.touch_time = Now();
+    HISTEQ_RETURN_IF_ERROR(InsertUpload(db, upload));
+    return upload;
+  });
+}
+
+absl::StatusOr<UploadRecord> SqliteCatalog::GetUpload(const std::string& upload_id) {
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(snapshot.db(), upload_id));
+  if (!row.has_value()) return UploadNotFound(upload_id);
+  return DescribeUpload(snapshot.db(), *std::move(row));
+}
+
+absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const ImageRecord& image,
+                                               const JobSpec& spec, const std::string& request_id) {
+  HISTEQ_RETURN_IF_ERROR(CheckReference(context.db, spec));
+  HISTEQ_RETURN_IF_ERROR(CheckQueue(context.db));
+  JobRecord job;
+  job.id = "job-" + RandomHex128();
+  job.image_id = image.id;
+  job.image_name = image.name;
+  job.spec = spec;
+  job.max_attempts = limits_.max_attempts;
+  job.create_time = Now();
+  HISTEQ_RETURN_IF_ERROR(InsertJob(context.db, job, request_id));
+  context.on_commit.push_back([this, id = job.id] {
+    HintJob(id);
+    HintWork(absl::ZeroDuration());
+  });
+  return job;
+}
+
+absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& upload_id,
+                                                           const ImageFacts& facts) {
+  return Write([&](WriteContext& context) -> absl::StatusOr<FinishedUpload> {
+    Database& db = context.db;
+    HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(db, upload_id));
+    if (!row.has_value()) return UploadNotFound(upload_id);
+    FinishedUpload finished;
+    if (row->upload.finished) {
+      const std::string image_id = row->image_id;
+      HISTEQ_ASSIGN_OR_RETURN(UploadRecord upload, DescribeUpload(db, *std::move(row)));
+      if (!upload.image.has_value()) return ImageNotFound(image_id);
+      finished.image = *std::move(upload.image);
+      finished.job = std::move(upload.job);
+      finished.already_finished = true;
+      return finished;
+    }
+    finished.image.id = "img-" + RandomHex128();
+    finished.image.name = row->upload.header.name;
+    finished.image.facts = facts;
+    finished.image.create_time = Now();
+    HISTEQ_RETURN_IF_ERROR(InsertImage(db, finished.image));
+    if (row->upload.header.job.has_value()) {
+      HISTEQ_ASSIGN_OR_RETURN(finished.job,
+                              Queue(context, finished.image, *row->upload.header.job, ""));
+    }
+    HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                            db.Prepare("UPDATE uploads SET image_id = ?, job_id = ? WHERE id = ?"));
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(finished.image.id)
+                               .Bind(finished.job.has_value() ? finished.job->id : std::string())
+                               .Bind(upload_id)
+                               .Run());
+    return finished;
+  });
+}
+
+absl::StatusOr<std::vector<UploadRecord>> SqliteCatalog::AbandonedUploads(absl::Time before) {
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  std::vector<std::string> ids;
+  {
+    HISTEQ_ASSIGN_OR_RETURN(
+        Statement row, snapshot.db().Prepare("SELECT id FROM uploads WHERE image_id IS NULL AND "
+                                             "touch_time < ? ORDER BY touch_time LIMIT 1000"));
+    row.Bind(ToMicros(before));
+    while (true) {
+      HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) break;
+      ids.push_back(row.Bytes(0));
+    }
+  }
+  std::vector<UploadRecord> uploads;
+  for (const std::string& id : ids) {
+    HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(snapshot.db(), id));
+    if (row.has_value()) uploads.push_back(std::move(row->upload));
+  }
+  return uploads;
+}
+
+absl::Status SqliteCatalog::RemoveUpload(const std::string& upload_id, absl::Time before) {
+  return writes_.Run([&](WriteContext& context) -> absl::Status {
+    HISTEQ_ASSIGN_OR_RETURN(
+        Statement statement,
+        context.db.Prepare(
+            "DELETE FROM uploads WHERE id = ? AND image_id IS NULL AND touch_time < ?"));
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(upload_id).Bind(ToMicros(before)).Run());
+    return context.db.Changes() == 1 ? absl::OkStatus() : UploadNotFound(upload_id);
+  });
+}
+
+// ---- Images
+
+absl::StatusOr<ImageRecord> SqliteCatalog::GetImage(const std::string& image_id) {
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(snapshot.db(), image_id));
+  if (!image.has_value()) return ImageNotFound(image_id);
+  return *std::move(image);
+}
+
+absl::StatusOr<Page<ImageRecord>> SqliteCatalog::ListImages(const ImageFilter& filter,
+                                                            uint32_t page_size,
+                                                            const std::string& page_token) {
+  const std::string list = "images:" + filter.name;
+  int64_t before = kNewest;
+  if (!page_token.empty()) {
+    HISTEQ_ASSIGN_OR_RETURN(before, ReadPageToken(page_token_key_, list, page_token));
+  }
+  const uint32_t size = PageSize(page_size);
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  // One more, to know whether there is a next page.
+  HISTEQ_ASSIGN_OR_RETURN(auto rows, ListImageRows(snapshot.db(), filter.name, before, size + 1));
+  Page<ImageRecord> page;
+  if (rows.size() > size) {
+    rows.resize(size);
+    page.next_page_token = MakePageToken(page_token_key_, list, rows.back().seq);
+  }
+  for (NumberedImage& row : rows) page.records.push_back(std::move(row.image));
+  return page;
+}
+
+absl::StatusOr<ImageRecord> SqliteCatalog::DeleteImage(const std::string& image_id) {
+  return Write([&](WriteContext& context) -> absl::StatusOr<ImageRecord> {
+    HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(context.db, image_id));
+    if (!image.has_value()) return ImageNotFound(image_id);
+    HISTEQ_ASSIGN_OR_RETURN(const auto job, FindJobUsing(context.db, image_id));
+    if (job.has_value()) {
+      return StoreError(
+          absl::StatusCode::kFailedPrecondition, "IMAGE_IN_USE",
+          fmt::format("job {} still reads image {}: cancel it or wait for it", *job, image_id),
+          {{"job", *job}});
+    }
+    HISTEQ_RETURN_IF_ERROR(DeleteImageRow(context.db, image_id));
+    return *std::move(image);
+  });
+}
+
+absl::StatusOr<std::optional<std::string>> SqliteCatalog::GetImageStatistics(
+    const std::string& image_id) {
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement row,
+      snapshot.db().Prepare("SELECT bytes FROM image_statistics WHERE image_id = ?"));
+  HISTEQ_ASSIGN_OR_RETURN(const bool found, row.Bind(image_id).Step());
+  if (!found) return std::optional<std::string>();
+  return row.OptionalBytes(0);
+}
+
+absl::StatusOr<Catalog::BlobUse> SqliteCatalog::UseOfBlob(const std::string& key,
+                                                          const std::string& location) {
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  {
+    HISTEQ_ASSIGN_OR_RETURN(
+        Statement row, snapshot.db().Prepare("SELECT 1 FROM images WHERE location = ? LIMIT 1"));
+    HISTEQ_ASSIGN_OR_RETURN(const bool found, row.Bind(location).Step());
+    if (found) return BlobUse::kImage;
+  }
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement row, snapshot.db().Prepare("SELECT 1 FROM uploads WHERE blob_key = ? AND image_id "
+                                           "IS NULL LIMIT 1"));
+  HISTEQ_ASSIGN_OR_RETURN(const bool found, row.Bind(key).Step());
+  return found ? BlobUse::kUpload : BlobUse::kNone;
+}
+
+// ---- Jobs
+
+absl::StatusOr<JobRecord> SqliteCatalog::CreateJob(const std::string& request_id,
+                                                   const std::string& image_id,
+                                                   const JobSpec& spec) {
+  return Write([&](WriteContext& context) -> absl::StatusOr<JobRecord> {
+    HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobByRequest(context.db, request_id));
+    if (job.has_value()) {
+      if (job->image_id != image_id) return Reused("REQUEST_ID_REUSED", request_id, "image_id");
+      if (!SameSpec(job->spec, spec)) return Reused("REQUEST_ID_REUSED", request_id, "operation");
+      job->max_attempts = limits_.max_attempts;
+      leases_.FillProgress(*job);
+      return *std::move(job);
+    }
+    HISTEQ_ASSIGN_OR_RETURN(const auto image, FindImage(context.db, image_id));
+    if (!image.has_value()) return ImageNotFound(image_id);
+    return Queue(context, *image, spec, request_id);
+  });
+}
+
+absl::StatusOr<JobRecord> SqliteCatalog::GetJob(const std::string& job_id) {
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobComplete(snapshot.db(), job_id));
+  if (!job.has_value()) return JobNotFound(job_id);
+  return *std::move(job);
+}
+
+absl::StatusOr<Page<JobRecord>> SqliteCatalog::ListJobs(const JobFilter& filter, uint32_t page_size,
+                                                        const std::string& page_token) {
+  const std::string list =
+      fmt::format("jobs:{}:{}", filter.state.has_value() ? static_cast<int>(*filter.state) : 0,
+                  filter.image_id);
+  int64_t before = kNewest;
+  if (!page_token.empty()) {
+    HISTEQ_ASSIGN_OR_RETURN(before, ReadPageToken(page_token_key_, list, page_token));
+  }
+  const uint32_t size = PageSize(page_size);
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  HISTEQ_ASSIGN_OR_RETURN(
+      auto rows, ListJobRows(snapshot.db(), filter.state, filter.image_id, before, size + 1));
+  Page<JobRecord> page;
+  if (rows.size() > size) {
+    rows.resize(size);
+    page.next_page_token = MakePageToken(page_token_key_, list, rows.back().seq);
+  }
+  for (NumberedJob& row : rows) {
+    row.job.max_attempts = limits_.max_attempts;
+    leases_.FillProgress(row.job);
+    page.records.push_back(std::move(row.job));
+  }
+  return page;
+}
+
+absl::StatusOr<JobRecord> SqliteCatalog::CancelJob(const std::string& job_id) {
+  return Write([&](WriteContext& context) -> absl::StatusOr<JobRecord> {
+    HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobComplete(context.db, job_id));
+    if (!job.has_value()) return JobNotFound(job_id);
+    if (IsFinal(job->state) || job->cancel_requested) return *std::move(job);
+    const JobState before = job->state;
+    if (before == JobState::kQueued) {
+      job->state = JobState::kCancelled;
+      job->end_time = Now();
+      job->not_before.reset();
+    } else {
+      job->cancel_requested = true;
+    }
+    HISTEQ_RETURN_IF_ERROR(UpdateJob(context.db, *job, before, job->epoch));
+    context.on_commit.push_back([this, id = job->id, epoch = job->epoch] {
+      leases_.RequestCancel(id, epoch);
+      HintJob(id);
+    });
+    return *std::move(job);
+  });
+}
+
+absl::StatusOr<QueueCounts> SqliteCatalog::CountJobs() {
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  QueueCounts counts;
+  HISTEQ_ASSIGN_OR_RETURN(counts.queued, CountJobRows(snapshot.db(), JobState::kQueued));
+  HISTEQ_ASSIGN_OR_RETURN(counts.running, CountJobRows(snapshot.db(), JobState::kRunning));
+  return counts;
+}
+
+// ---- Leases
+
+absl::Status SqliteCatalog::PromoteWaiting(Database& db) const {
+  // A time further away than any back-off means that the clock was set back.
+  const absl::Time now = Now();
+  const absl::Time farthest = now + limits_.max_backoff * (1 + limits_.backoff_jitter);
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement statement,
+      db.Prepare("UPDATE jobs SET not_before = 0 WHERE state = 1 AND not_before > 0 AND "
+                 "(not_before <= ? OR not_before > ?)"));
+  return statement.Bind(ToMicros(now)).Bind(ToMicros(farthest)).Run();
+}
+
+absl::StatusOr<Lease> SqliteCatalog::DescribeLease(Database& db, JobRecord job) const {
+  Lease lease;
+  lease.ttl = limits_.lease_ttl;
+  HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, job.image_id));
+  if (!image.has_value()) return ImageNotFound(job.image_id);
+  lease.image = *std::move(image);
+  const std::string& reference_id = job.spec.reference_image_id;
+  if (!reference_id.empty()) {
+    HISTEQ_ASSIGN_OR_RETURN(lease.reference, FindImage(db, reference_id));
+    if (!lease.reference.has_value()) return ImageNotFound(reference_id);
+    HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                            db.Prepare("SELECT bytes FROM image_statistics WHERE image_id = ?"));
+    HISTEQ_ASSIGN_OR_RETURN(const bool found, row.Bind(reference_id).Step());
+    if (found) lease.reference_statistics = row.OptionalBytes(0);
+  }
+  job.max_attempts = limits_.max_attempts;
+  leases_.FillProgress(job);
+  lease.job = std::move(job);
+  return lease;
+}
+
+absl::StatusOr<std::optional<Lease>> SqliteCatalog::LeaseNext(const std::string& coordinator,
+                                                              uint32_t max_running) {
+  return Write([&](WriteContext& context) -> absl::StatusOr<std::optional<Lease>> {
+    Database& db = context.db;
+    if (max_running > 0) {
+      HISTEQ_ASSIGN_OR_RETURN(
+          Statement row,
+          db.Prepare("SELECT count(*) FROM jobs WHERE state = 2 AND coordinator = ?"));
+      HISTEQ_RETURN_IF_ERROR(row.Bind(coordinator).Step().status());
+      if (row.Int(0) >= static_cast<int64_t>(max_running)) return std::optional<Lease>();
+    }
+    HISTEQ_RETURN_IF_ERROR(PromoteWaiting(db));
+    HISTEQ_ASSIGN_OR_RETURN(auto job, FindReadyJob(db));
+    if (!job.has_value()) return std::optional<Lease>();
+    const uint64_t epoch_before = job->epoch;
+    ++job->epoch;
+    ++job->attempts;
+    job->state = JobState::kRunning;
+    job->coordinator = coordinator;
+    job->not_before.reset();
+    if (!job->start_time.has_value()) job->start_time = Now();
+    HISTEQ_RETURN_IF_ERROR(UpdateJob(db, *job, JobState::kQueued, epoch_before));
+    HISTEQ_ASSIGN_OR_RETURN(Lease lease, DescribeLease(db, *std::move(job)));
+    context.on_commit.push_back([this, leased = lease.job] {
+      leases_.Add(leased);
+      HintJob(leased.id);
+    });
+    return std::optional<Lease>(std::move(lease));
+  });
+}
+
+absl::StatusOr<JobRecord> SqliteCatalog::FindLeased(Database& db, const std::string& job_id,
+                                                    uint64_t epoch) {
+  HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobComplete(db, job_id));
+  if (!job.has_value()) return JobNotFound(job_id);
+  if (job->state != JobState::kRunning || job->epoch != epoch) return StaleEpoch(*job, epoch);
+  return *std::move(job);
+}
+
+absl::StatusOr<Lease> SqliteCatalog::GetLease(const std::string& job_id, uint64_t epoch) {
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  HISTEQ_ASSIGN_OR_RETURN(JobRecord job, FindLeased(snapshot.db(), job_id, epoch));
+  return DescribeLease(snapshot.db(), std::move(job));
+}
+
+std::vector<LeaseVerdict> SqliteCatalog::Renew(const std::string& coordinator,
+                                               const std::vector<HeldLease>& leases) {
+  std::vector<LeaseVerdict> verdicts;
+  for (const HeldLease& held : leases) {
+    const LeaseBook::Renewal renewal = leases_.Renew(coordinator, held);
+    verdicts.push_back(renewal.verdict);
+    if (renewal.progress_moved) HintJob(held.job_id);
+  }
+  return verdicts;
+}
+
+absl::Status SqliteCatalog::EndLease(WriteContext& context, const JobRecord& job) {
+  HISTEQ_RETURN_IF_ERROR(UpdateJob(context.db, job, JobState::kRunning, job.epoch));
+  context.on_commit.push_back(
+      [this, id = job.id, epoch = job.epoch, state = job.state, not_before = job.not_before] {
+        leases_.Remove(id, epoch);
+        HintJob(id);
+        if (state == JobState::kQueued) {
+          HintWork(not_before.has_value() ? *not_before - Now() : absl::ZeroDuration());
+        }
+      });
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CompletedJob> SqliteCatalog::Complete(const std::string& job_id, uint64_t epoch,
+                                                     const JobResult& result) {
+  return Write([&](WriteContext& context) -> absl::StatusOr<CompletedJob> {
+    Database& db = context.db;
+    CompletedJob completed;
+    HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobComplete(db, job_id));
+    if (!job.has_value()) return JobNotFound(job_id);
+    if (job->state == JobState::kSucceeded && job->epoch == epoch) {
+      completed.already_completed = true;
+      if (!job->result_image_id.empty()) {
+        HISTEQ_ASSIGN_OR_RETURN(completed.result, FindImage(db, job->result_image_id));
+      }
+      completed.job = *std::move(job);
+      return completed;
+    }
+    if (job->state != JobState::kRunning || job->epoch != epoch) return StaleEpoch(*job, epoch);
+    if (result.image.has_value() == job->spec.result_tag.empty()) {
+      return StoreError(
+          absl::StatusCode::kInvalidArgument, "BAD_RESULT",
+          fmt::format("job {} makes {} image", job_id, job->spec.result_tag.empty() ? "no" : "an"));
+    }
+    if (result.image.has_value()) {
+      ImageRecord image;
+      image.id = "img-" + RandomHex128();
+      image.name = ResultName(job->image_name, job->spec.result_tag);
+      image.facts = *result.image;
+      image.create_time = Now();
+      image.tag = job->spec.result_tag;
+      image.source_image_id = job->image_id;
+      image.source_job_id = job->id;
+      HISTEQ_RETURN_IF_ERROR(InsertImage(db, image));
+      job->result_image_id = image.id;
+      completed.result = std::move(image);
+    }
+    if (result.statistics.has_value()) {
+      HISTEQ_ASSIGN_OR_RETURN(
+          Statement statement,
+          db.Prepare("INSERT INTO image_statistics VALUES (?, ?) ON CONFLICT DO UPDATE SET bytes = "
+                     "excluded.bytes"));
+      HISTEQ_RETURN_IF_ERROR(statement.Bind(job->image_id).BindBlob(*result.statistics).Run());
+    }
+    job->state = JobState::kSucceeded;
+    job->coordinator.clear();
+    job->cancel_requested = false;
+    job->error.reset();
+    job->end_time = Now();
+    HISTEQ_RETURN_IF_ERROR(EndLease(context, *job));
+    completed.job = *std::move(job);
+    return completed;
+  });
+}
+
+absl::StatusOr<JobRecord> SqliteCatalog::Fail(const std::string& job_id, uint64_t epoch,
+                                              FailOutcome outcome, const JobError& error) {
+  return Write([&](WriteContext& context) -> absl::StatusOr<JobRecord> {
+    HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobComplete(context.db, job_id));
+    if (!job.has_value()) return JobNotFound(job_id);
+    if (job->epoch != epoch || job->state == JobState::kSucceeded) return StaleEpoch(*job, epoch);
+    // Given up before under this epoch.
+    if (job->state != JobState::kRunning) return *std::move(job);
+    JobRecord after = AfterFailure(*std::move(job), outcome, error, limits_, Now(), Random());
+    after.progress = JobProgress();
+    HISTEQ_RETURN_IF_ERROR(EndLease(context, after));
+    return after;
+  });
+}
+
+absl::StatusOr<std::vector<JobRecord>> SqliteCatalog::ExpireLeases() {
+  if (!leases_.AnyExpired()) return std::vector<JobRecord>();
+  return Write([&](WriteContext& context) -> absl::StatusOr<std::vector<JobRecord>> {
+    const std::vector<LeaseBook::Expired> expired = leases_.TakeExpired();
+    context.on_rollback.push_back([this, expired] { leases_.KeepAfterAll(expired); });
+    std::vector<JobRecord> jobs;
+    for (const LeaseBook::Expired& lease : expired) {
+      HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobComplete(context.db, lease.job_id));
+      // Ended by an earlier change of this batch.
+      if (!job.has_value() || job->state != JobState::kRunning || job->epoch != lease.epoch)
+        continue;
+      JobRecord after = AfterExpiry(*std::move(job), limits_, Now());
+      after.progress = JobProgress();
+      HISTEQ_RETURN_IF_ERROR(EndLease(context, after));
+      jobs.push_back(std::move(after));
+    }
+    return jobs;
+  });
+}
+
+// ---- Coordinators
+
+absl::Status SqliteCatalog::RegisterCoordinator(const CoordinatorRecord& coordinator) {
+  return writes_.Run([&](WriteContext& context) -> absl::Status {
+    HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                            context.db.Prepare("INSERT INTO coordinators VALUES (?, ?) ON CONFLICT "
+                                               "DO UPDATE SET address = excluded.address"));
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(coordinator.name).Bind(coordinator.address).Run());
+    context.on_commit.push_back([this, coordinator] {
+      const std::lock_guard lock(coordinators_mutex_);
+      coordinators_[coordinator.name] = coordinator.address;
+    });
+    return absl::OkStatus();
+  });
+}
+
+absl::Status SqliteCatalog::RemoveCoordinator(const std::string& name) {
+  return writes_.Run([&](WriteContext& context) -> absl::Status {
+    HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                            context.db.Prepare("DELETE FROM coordinators WHERE name = ?"));
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(name).Run());
+    if (context.db.Changes() == 0) return NotFound("coordinator", "COORDINATOR_NOT_FOUND", name);
+    context.on_commit.push_back([this, name] {
+      const std::lock_guard lock(coordinators_mutex_);
+      coordinators_.erase(name);
+    });
+    return absl::OkStatus();
+  });
+}
+
+std::vector<CoordinatorRecord> SqliteCatalog::ListCoordinators() const {
+  const std::lock_guard lock(coordinators_mutex_);
+  std::vector<CoordinatorRecord> records;
+  for (const auto& [name, address] : coordinators_) records.push_back({name, address});
+  return records;
+}
+
+bool SqliteCatalog::CoordinatorAllowed(const std::string& name) const {
+  const std::lock_guard lock(coordinators_mutex_);
+  return coordinators_.empty() || coordinators_.count(name) > 0;
+}
+
+absl::Status CheckForDamage(Database& db, const std::string& file) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement row, db.Prepare("PRAGMA quick_check(1)"));
+  HISTEQ_RETURN_IF_ERROR(row.Step().status());
+  const std::string answer = row.Bytes(0);
+  if (answer == "ok") return absl::OkStatus();
+  return StoreError(absl::StatusCode::kDataLoss, "CATALOG_DAMAGED",
+                    fmt::format("the catalog {} is damaged ({}): restore it from a backup, or move "
+                                "the data folder away to begin with an empty one",
+                                file, answer),
+                    {{"path", file}});
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Catalog>> OpenSqliteCatalog(const std::string& file,
+                                                           const SqliteCatalogOptions& options) {
+  HISTEQ_ASSIGN_OR_RETURN(auto db, Database::Open(file, false));
+  const auto annotated = [&file](const absl::Status& status) {
+    return base::Annotate(status, "catalog " + file);
+  };
+  // trusted_schema: a crafted file must not be able to run functions through its schema.
+  if (absl::Status status = db->Execute(
+          "PRAGMA trusted_schema = 0; PRAGMA cell_size_check = 1; PRAGMA journal_mode = WAL; "
+          "PRAGMA "
+          "synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = "
+          "67108864; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY");
+      !status.ok()) {
+    return annotated(status);
+  }
+  if (options.check_when_opening) {
+    if (absl::Status status = CheckForDamage(*db, file); !status.ok()) return annotated(status);
+  }
+  if (absl::Status status = MigrateSchema(*db, file); !status.ok()) return annotated(status);
+  if (options.max_file_bytes > 0) {
+    HISTEQ_RETURN_IF_ERROR(db->Execute(fmt::format(
+        "PRAGMA max_page_count = {}",
+        std::max<int64_t>(static_cast<int64_t>(options.max_file_bytes) / kPageBytes, 1))));
+  }
+  std::string page_token_key;
+  {
+    HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                            db->Prepare("SELECT value FROM meta WHERE key = 'page_token_key'"));
+    HISTEQ_RETURN_IF_ERROR(row.Step().status());
+    page_token_key = row.Bytes(0);
+  }
+  auto catalog =
+      std::make_unique<SqliteCatalog>(file, options, std::move(db), std::move(page_token_key));
+  HISTEQ_RETURN_IF_ERROR(catalog->Load());
+  return std::unique_ptr<Catalog>(std::move(catalog));
+}
+
+}  // namespace histeq::store

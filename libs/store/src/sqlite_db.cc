@@ -1,0 +1,145 @@
+#include "sqlite_db.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <utility>
+
+#include "base/status_macros.h"
+#include "store_error.h"
+
+namespace histeq::store {
+
+absl::Status SqliteError(sqlite3* db, int code) {
+  // Also with a null `db`.
+  const std::string what = db == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(db);
+  switch (code & 0xFF) {
+    case SQLITE_FULL:
+      return StoreError(
+          absl::StatusCode::kResourceExhausted, "DISK_FULL",
+          fmt::format("the catalog cannot grow, the server's disk is full ({})", what));
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return StoreError(
+          absl::StatusCode::kDataLoss, "CATALOG_DAMAGED",
+          fmt::format("the catalog's database is damaged ({}): restore it from a backup, or move "
+                      "the data folder away to begin with an empty one",
+                      what));
+    default:
+      return StoreError(absl::StatusCode::kInternal, "CATALOG_IO",
+                        fmt::format("the catalog's database failed: {} (code {})", what, code),
+                        {{"code", std::to_string(code)}});
+  }
+}
+
+Statement::Statement(Statement&& other) noexcept
+    : stmt_(std::exchange(other.stmt_, nullptr)),
+      next_(other.next_),
+      bind_error_(other.bind_error_) {}
+
+Statement::~Statement() {
+  if (stmt_ == nullptr) return;
+  sqlite3_reset(stmt_);
+  sqlite3_clear_bindings(stmt_);
+}
+
+void Statement::Keep(int code) {
+  if (bind_error_ == SQLITE_OK) bind_error_ = code;
+}
+
+Statement& Statement::Bind(int64_t value) {
+  Keep(sqlite3_bind_int64(stmt_, next_++, value));
+  return *this;
+}
+
+Statement& Statement::Bind(const std::string& text) {
+  Keep(
+      sqlite3_bind_text64(stmt_, next_++, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+  return *this;
+}
+
+Statement& Statement::BindBlob(const std::string& bytes) {
+  Keep(sqlite3_bind_blob64(stmt_, next_++, bytes.data(), bytes.size(), SQLITE_TRANSIENT));
+  return *this;
+}
+
+Statement& Statement::BindNull() {
+  Keep(sqlite3_bind_null(stmt_, next_++));
+  return *this;
+}
+
+Statement& Statement::Bind(std::optional<int64_t> value) {
+  return value.has_value() ? Bind(*value) : BindNull();
+}
+
+absl::StatusOr<bool> Statement::Step() {
+  int code = bind_error_;
+  if (code == SQLITE_OK) code = sqlite3_step(stmt_);
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) return false;
+  return SqliteError(sqlite3_db_handle(stmt_), code);
+}
+
+absl::Status Statement::Run() { return Step().status(); }
+
+int64_t Statement::Int(int column) const { return sqlite3_column_int64(stmt_, column); }
+
+std::optional<int64_t> Statement::OptionalInt(int column) const {
+  if (sqlite3_column_type(stmt_, column) == SQLITE_NULL) return std::nullopt;
+  return Int(column);
+}
+
+std::string Statement::Bytes(int column) const {
+  const void* data = sqlite3_column_blob(stmt_, column);
+  const int size = sqlite3_column_bytes(stmt_, column);
+  if (data == nullptr) return {};
+  return {static_cast<const char*>(data), static_cast<size_t>(size)};
+}
+
+std::optional<std::string> Statement::OptionalBytes(int column) const {
+  if (sqlite3_column_type(stmt_, column) == SQLITE_NULL) return std::nullopt;
+  return Bytes(column);
+}
+
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& file, bool read_only) {
+  std::unique_ptr<Database> database(new Database);
+  const int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
+                    (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  const int code = sqlite3_open_v2(file.c_str(), &database->db_, flags, nullptr);
+  if (code != SQLITE_OK) {
+    const std::string what =
+        database->db_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(database->db_);
+    return StoreError(absl::StatusCode::kInvalidArgument, "DATA_DIR_UNUSABLE",
+                      fmt::format("catalog {} cannot be opened: {}", file, what), {{"path", file}});
+  }
+  sqlite3_extended_result_codes(database->db_, 1);
+  // Another connection's recovery or checkpoint may hold the file for a moment.
+  sqlite3_busy_timeout(database->db_, 10'000);
+  return database;
+}
+
+Database::~Database() {
+  for (const auto& [sql, stmt] : statements_) sqlite3_finalize(stmt);
+  sqlite3_close(db_);
+}
+
+absl::Status Database::Execute(const std::string& sql) {
+  const int code = sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
+  return code == SQLITE_OK ? absl::OkStatus() : SqliteError(db_, code);
+}
+
+absl::StatusOr<Statement> Database::Prepare(const std::string& sql) {
+  sqlite3_stmt*& stmt = statements_[sql];
+  if (stmt == nullptr) {
+    const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
+                                        SQLITE_PREPARE_PERSISTENT, &stmt, nullptr);
+    if (code != SQLITE_OK) return SqliteError(db_, code);
+  }
+  return Statement(stmt);
+}
+
+int64_t Database::Changes() const { return sqlite3_changes(db_); }
+
+bool Database::InTransaction() const { return sqlite3_get_autocommit(db_) == 0; }
+
+}  // namespace histeq::store

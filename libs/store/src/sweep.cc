@@ -1,0 +1,39 @@
+#include "store/sweep.h"
+
+#include "base/status_macros.h"
+
+namespace histeq::store {
+
+absl::StatusOr<SweepReport> SweepOrphans(Catalog& catalog, BlobStore& blobs) {
+  SweepReport report;
+  HISTEQ_RETURN_IF_ERROR(blobs.ForEach([&](const BlobEntry& entry) -> absl::Status {
+    HISTEQ_ASSIGN_OR_RETURN(const Catalog::BlobUse use,
+                            catalog.UseOfBlob(entry.key, blobs.LocationOf(entry.key)));
+    if (use != Catalog::BlobUse::kNone) return absl::OkStatus();
+    HISTEQ_RETURN_IF_ERROR(blobs.DeleteKey(entry.key, [] { return absl::OkStatus(); }));
+    ++(entry.partial ? report.partials_deleted : report.blobs_deleted);
+    report.bytes_freed += entry.size_bytes;
+    return absl::OkStatus();
+  }));
+  return report;
+}
+
+absl::StatusOr<SweepReport> SweepAbandonedUploads(Catalog& catalog, BlobStore& blobs,
+                                                  absl::Time before) {
+  SweepReport report;
+  HISTEQ_ASSIGN_OR_RETURN(const auto uploads, catalog.AbandonedUploads(before));
+  for (const UploadRecord& upload : uploads) {
+    HISTEQ_ASSIGN_OR_RETURN(const uint64_t bytes, blobs.CommittedBytes(upload.blob_key));
+    const absl::Status deleted = blobs.DeleteKey(
+        upload.blob_key, [&] { return catalog.RemoveUpload(upload.header.upload_id, before); });
+    // Somebody sends it now, or has finished or continued it meanwhile.
+    if (absl::IsAborted(deleted) || absl::IsNotFound(deleted)) continue;
+    HISTEQ_RETURN_IF_ERROR(deleted);
+    ++report.uploads_forgotten;
+    if (bytes > 0) ++report.partials_deleted;
+    report.bytes_freed += bytes;
+  }
+  return report;
+}
+
+}  // namespace histeq::store

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <set>
+
+#include "absl/time/time.h"
+#include "base/clock.h"
+
+namespace histeq::store {
+
+// Lets those who wait for a job sleep until there may be one. Thread-safe.
+class WorkSignal {
+ public:
+  explicit WorkSignal(const base::Clock& clock) : clock_(clock) {}
+
+  // A job is ready now, or will be after `delay`.
+  void Ready(absl::Duration delay);
+  uint64_t Generation() const;
+  void Wait(uint64_t seen, absl::Duration timeout);
+
+ private:
+  const base::Clock& clock_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  uint64_t generation_ = 0;
+  // Ends of back-offs, by the monotonic clock.
+  std::multiset<absl::Duration> later_;
+};
+
+}  // namespace histeq::store
