@@ -1,0 +1,34 @@
+#pragma once
+
+// What is done to one segment, wherever it is done.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "absl/status/statusor.h"
+#include "codec/encode_spec.h"
+#include "codec/fragment.h"
+#include "codec/raster_layout.h"
+#include "engine/plan.h"
+#include "histeq/mapping.h"
+#include "histeq/parameters.h"
+
+namespace histeq::engine {
+
+// What all segments of a job have in common. Immutable while segments are worked on.
+struct TransformSpec {
+  codec::RasterLayout layout;
+  codec::EncodeSpec encode;
+  EqualizeParameters parameters;
+  // Made for `parameters` and ShapeOf(layout, encode.height).
+  std::shared_ptr<const Mapping> mapping;
+};
+
+// Maps plane 0 in place and encodes. `samples` is codec::SegmentBytes(layout, segment.rows) long
+// and aligned to 2 bytes; what is in it afterwards is not specified. Thread-safe. The fragment
+// depends on the arguments alone. Errors of codec::EncodeFragment.
+absl::StatusOr<codec::Fragment> TransformSegment(const TransformSpec& spec, const Segment& segment,
+                                                 std::span<uint8_t> samples);
+
+}  // namespace histeq::engine
