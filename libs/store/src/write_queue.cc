@@ -102,6 +102,7 @@ void WriteQueue::RunBatch(const std::vector<Request*>& batch) {
     return;
   }
   for (Request* request : batch) {
+    if (!request->status.ok()) continue;
     for (const auto& follow : request->on_commit) follow();
   }
 }
