@@ -1,0 +1,92 @@
+// What comes out is what the formula says.
+
+#include <catch2/catch.hpp>
+
+#include "cluster.h"
+#include "files.h"
+#include "frontend_client.h"
+#include "pictures.h"
+
+namespace histeq::integration {
+namespace {
+
+std::string SamplesOf(const Picture& picture) {
+  return std::string(picture.samples.begin(), picture.samples.end());
+}
+
+struct Services {
+  Services() : client(cluster.frontend().address()) { cluster.AddCoordinator("one"); }
+
+  v1::Image ResultOf(const std::string& file, const std::string& name) {
+    const v1::Job job = client.AwaitFinal(client.UploadToEqualize(file, name).job().id());
+    INFO(job.ShortDebugString());
+    REQUIRE(job.state() == v1::JOB_STATE_SUCCEEDED);
+    for (const v1::Image& image : client.ListImages()) {
+      if (image.id() == job.result_image_id()) return image;
+    }
+    FAIL("the result is not registered");
+    return {};
+  }
+
+  Cluster cluster;
+  FrontendClient client;
+};
+
+TEST_CASE("a gray PNG equals OpenCV's equalizeHist") {
+  // SHA-256 of the samples that cv::equalizeHist gives for these files.
+  const std::map<std::string, std::string> expected = {
+      {"moon.png", "@MOON@"},
+      {"camera.png", "@CAMERA@"},
+  };
+  Services services;
+  for (const auto& [name, digest] : expected) {
+    INFO(name);
+    const std::string file = ReadFile(TestData(name));
+    const v1::Image image = services.ResultOf(file, name);
+    const std::string result = services.client.DownloadImage(image.id());
+    CHECK(Sha256Hex(SamplesOf(DecodePng(result, 1))) == digest);
+    CHECK(DecodePng(result, 1).samples == EqualizedByFormula(DecodePng(file, 1)).samples);
+  }
+}
+
+TEST_CASE("a result is registered like any image") {
+  Services services;
+  const v1::Image image = services.ResultOf(ReadFile(TestData("moon.png")), "moon.png");
+  CHECK(image.name() == "moon_EQUALIZED.png");
+  CHECK(image.tag() == "EQUALIZED");
+  CHECK(image.format() == v1::IMAGE_FORMAT_PNG);
+  CHECK(image.width() == 512);
+  CHECK(image.height() == 512);
+  CHECK(image.sha256() == Sha256(services.client.DownloadImage(image.id())));
+}
+
+TEST_CASE("a colour JPEG keeps its chroma, and its luma follows the formula") {
+  Services services;
+  for (const std::string name : {"retina.jpg", "rocket.jpg", "hubble_deep_field.jpg"}) {
+    INFO(name);
+    const std::string file = ReadFile(TestData(name));
+    const v1::Image image = services.ResultOf(file, name);
+    const std::string result = services.client.DownloadImage(image.id());
+
+    const Picture before = DecodeJpegYCbCr(file);
+    const Picture after = DecodeJpegYCbCr(result);
+    REQUIRE(after.width == before.width);
+    REQUIRE(after.height == before.height);
+    int chroma_moved = 0;
+    for (size_t i = 0; i < before.samples.size(); ++i) {
+      if (i % 3 == 0) continue;
+      chroma_moved = std::max(chroma_moved, std::abs(before.samples[i] - after.samples[i]));
+    }
+    CHECK(chroma_moved <= 1);
+
+    // The luma that was encoded is exactly the formula's; what is decoded again differs by JPEG's quantization alone, as
+    // the same samples do that libjpeg encodes with the same tables.
+    const Picture luma = EqualizedByFormula(DecodeJpeg(file, 1));
+    const Picture decoded = DecodeJpeg(result, 1);
+    const Picture reference = DecodeJpeg(EncodeJpegLike(luma, file), 1);
+    CHECK(decoded.samples == reference.samples);
+  }
+}
+
+}  // namespace
+}  // namespace histeq::integration
