@@ -47,6 +47,10 @@ struct NumberedJob {
 absl::StatusOr<std::vector<NumberedJob>> ListJobRows(Database& db, std::optional<JobState> state,
                                                      const std::string& image_id, int64_t before,
                                                      uint32_t limit);
+// Makes the queued jobs ready whose back-off ends after `after` and at the latest at `end`.
+absl::Status EndBackoffs(Database& db, absl::Time after, absl::Time end);
+// When the first back-off ends.
+absl::StatusOr<std::optional<absl::Time>> FindNextWaiting(Database& db);
 absl::StatusOr<uint64_t> CountJobRows(Database& db, JobState state);
 // Any job that is not final and reads the image, as its source or reference.
 absl::StatusOr<std::optional<std::string>> FindJobUsing(Database& db, const std::string& image_id);

@@ -8,9 +8,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <string>
 
 #include "base/error.h"
+#include "base/status_macros.h"
 
 namespace histeq::store {
 namespace {
@@ -32,12 +34,44 @@ std::string ReadPid(int fd) {
   return pid.empty() ? "unknown" : pid;
 }
 
+// 0 or an errno.
+int SyncFolder(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  const int error = fsync(fd) == 0 ? 0 : errno;
+  close(fd);
+  return error;
+}
+
+// Without its catalog every blob looks like an orphan, and the sweep would delete them all.
+absl::Status CheckCatalogIsThere(const DataDir& data_dir) {
+  std::error_code error;
+  if (std::filesystem::file_size(data_dir.catalog_file(), error) > 0 && !error) {
+    return absl::OkStatus();
+  }
+  error.clear();
+  for (std::filesystem::recursive_directory_iterator it(data_dir.blob_folder(), error), end;
+       !error && it != end; it.increment(error)) {
+    if (it->is_directory(error) || error) continue;
+    return base::MakeError(
+        absl::StatusCode::kFailedPrecondition,
+        fmt::format("data folder {} has images but no catalog: put back {}, or give another folder",
+                    data_dir.path(), data_dir.catalog_file()),
+        {.reason = "CATALOG_MISSING", .metadata = {{"path", data_dir.catalog_file()}}});
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DataDir>> DataDir::Open(const std::string& path) {
   if (path.empty()) return Unusable("\"\"", "the path is empty", EINVAL);
-  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    return Unusable(path, "cannot be made", errno);
+  const bool made = mkdir(path.c_str(), 0700) == 0;
+  if (!made && errno != EEXIST) return Unusable(path, "cannot be made", errno);
+  // A folder that a power cut takes away would take along what was acknowledged in it. A parent
+  // that may not be read is left to who made the folder.
+  if (const int error = SyncFolder(path + "/.."); error != 0 && (made || error != EACCES)) {
+    return Unusable(path, "cannot be made durable", error);
   }
   const std::string lock_file = path + "/lock";
   const int lock = open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -63,7 +97,12 @@ absl::StatusOr<std::unique_ptr<DataDir>> DataDir::Open(const std::string& path) 
     close(lock);
     return Unusable(path, "is not writable", error);
   }
-  return std::unique_ptr<DataDir>(new DataDir(path, lock));
+  std::unique_ptr<DataDir> data_dir(new DataDir(path, lock));
+  if (const int error = SyncFolder(path); error != 0) {
+    return Unusable(path, "cannot be made durable", error);
+  }
+  HISTEQ_RETURN_IF_ERROR(CheckCatalogIsThere(*data_dir));
+  return data_dir;
 }
 
 DataDir::~DataDir() { close(lock_); }

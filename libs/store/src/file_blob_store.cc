@@ -76,19 +76,16 @@ class FileBlobStore final : public BlobStore {
       : folder_(std::move(folder)), options_(std::move(options)), calls_(options_.fault) {}
 
   absl::Status MakeFolders() const {
-    bool made = mkdir(folder_.c_str(), 0700) == 0;
-    if (!made && errno != EEXIST) {
+    if (mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) {
       return IoError(errno, fmt::format("folder {} cannot be made", folder_));
     }
     for (int i = 0; i < 256; ++i) {
       const std::string path = fmt::format("{}/{:02x}", folder_, i);
-      if (mkdir(path.c_str(), 0700) == 0) {
-        made = true;
-      } else if (errno != EEXIST) {
+      if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
         return IoError(errno, fmt::format("folder {} cannot be made", path));
       }
     }
-    if (!made) return absl::OkStatus();
+    // Also when all were there: who made them may not have lived to do this.
     HISTEQ_RETURN_IF_ERROR(calls_.SyncFolder(folder_));
     return calls_.SyncFolder(folder_ + "/..");
   }
@@ -111,14 +108,20 @@ class FileBlobStore final : public BlobStore {
     HISTEQ_RETURN_IF_ERROR(CheckKey(key));
     {
       const std::lock_guard lock(mutex_);
-      if (const auto it = writing_.find(key); it != writing_.end()) return it->second->load();
+      if (const auto it = writing_.find(key); it != writing_.end()) {
+        const uint64_t bytes = it->second->load();
+        if (bytes != kUnknownBytes) return bytes;
+      }
       if (const auto it = partial_bytes_.find(key); it != partial_bytes_.end()) return it->second;
     }
     const BlobPaths paths = PathsOf(key);
-    struct stat info {};
-    if (stat(paths.whole.c_str(), &info) == 0) return static_cast<uint64_t>(info.st_size);
+    // The partial file first: a blob finished meanwhile is found under its final name.
     const Fd data(open(paths.partial.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (!data.open()) return uint64_t{0};
+    if (!data.open()) {
+      struct stat info {};
+      if (errno != ENOENT) return IoError(errno, fmt::format("blob {} cannot be opened", key));
+      return stat(paths.whole.c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
+    }
     HISTEQ_ASSIGN_OR_RETURN(const std::vector<Section> sections, ReadSections(paths.sections));
     HISTEQ_ASSIGN_OR_RETURN(const size_t good, CountGoodSections(data, paths.partial, sections));
     return good == 0 ? uint64_t{0} : sections[good - 1].end;
@@ -231,7 +234,7 @@ class FileBlobStore final : public BlobStore {
       return StoreError(absl::StatusCode::kAborted, "UPLOAD_BUSY",
                         "another call is writing this blob now");
     }
-    it->second = std::make_shared<std::atomic<uint64_t>>(0);
+    it->second = std::make_shared<std::atomic<uint64_t>>(kUnknownBytes);
     partial_bytes_.erase(key);
     return it->second;
   }
@@ -306,7 +309,7 @@ class FileBlobStore final : public BlobStore {
   const FileBlobStoreOptions options_;
   const FileCalls calls_;
   std::mutex mutex_;
-  // Keys with an open writer, and what it has committed.
+  // Keys with an open writer, and what it has committed; or being deleted.
   std::map<std::string, std::shared_ptr<std::atomic<uint64_t>>> writing_;
   // Partial blobs that a writer of this process left in good order: no need to read them again to
   // know their size.

@@ -22,7 +22,7 @@ constexpr uint64_t kFlushBytes = 8 << 20;
 }  // namespace
 
 FileBlobWriter::~FileBlobWriter() {
-  if (!complete_ && !discarded_ && setup_.discard_unfinished) {
+  if (!finished_ && !discarded_ && setup_.discard_unfinished) {
     Discard().IgnoreError();
   } else if (!complete_ && !discarded_ && broken_.ok() && size_ > committed_bytes()) {
     Sync().IgnoreError();
@@ -135,7 +135,12 @@ absl::Status FileBlobWriter::Sync() {
       calls_.WriteAt(sections_file_, section_count_ * kSectionBytes, record, setup_.paths.sections);
   if (status.ok()) status = calls_.Sync(sections_file_, setup_.paths.sections);
   if (status.ok() && !folder_synced_) status = calls_.SyncFolder(setup_.paths.folder);
-  if (!status.ok()) return Broken(std::move(status));
+  if (!status.ok()) {
+    // The record may be in memory alone: it must not be found again while the system runs on.
+    FileCalls::Truncate(sections_file_, section_count_ * kSectionBytes, setup_.paths.sections)
+        .IgnoreError();
+    return Broken(std::move(status));
+  }
   folder_synced_ = true;
   ++section_count_;
   section_crc_ = 0;
@@ -164,7 +169,10 @@ absl::Status FileBlobWriter::CheckFits(const BlobExpectation& expectation) const
 absl::StatusOr<BlobInfo> FileBlobWriter::Finish(const BlobExpectation& expectation) {
   HISTEQ_RETURN_IF_ERROR(broken_);
   if (absl::Status status = CheckFits(expectation); !status.ok()) {
-    if (!complete_) Discard().IgnoreError();
+    if (!complete_) {
+      Broken(status).IgnoreError();
+      Discard().IgnoreError();
+    }
     return status;
   }
   if (!complete_) {
@@ -177,6 +185,7 @@ absl::StatusOr<BlobInfo> FileBlobWriter::Finish(const BlobExpectation& expectati
     if (section_count_ > 0) FileCalls::Remove(setup_.paths.sections).IgnoreError();
     setup_.committed->store(size_);
   }
+  finished_ = true;
   return BlobInfo{setup_.location, size_, hash_.Digest()};
 }
 

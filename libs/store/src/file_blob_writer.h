@@ -25,6 +25,8 @@ struct BlobPaths {
   std::string sections;
 };
 
+constexpr uint64_t kUnknownBytes = UINT64_MAX;
+
 class FileBlobWriter final : public BlobWriter {
  public:
   struct Setup {
@@ -34,7 +36,7 @@ class FileBlobWriter final : public BlobWriter {
     uint64_t sync_bytes = 0;
     // Discard when destroyed unfinished.
     bool discard_unfinished = false;
-    // Read by the store while the writer is open.
+    // Read by the store while the writer is open; kUnknownBytes until Open has found it out.
     std::shared_ptr<std::atomic<uint64_t>> committed;
     // OK while the disk has room.
     std::function<absl::Status()> check_space;
@@ -76,7 +78,10 @@ class FileBlobWriter final : public BlobWriter {
   // Where write-back was last started.
   uint64_t flushed_ = 0;
   Sha256 hash_;
+  // The file has its final name.
   bool complete_ = false;
+  // Finish was OK.
+  bool finished_ = false;
   bool discarded_ = false;
   // The folder knows the partial file also after a power cut.
   bool folder_synced_ = false;

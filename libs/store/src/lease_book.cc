@@ -1,6 +1,7 @@
 #include "lease_book.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace histeq::store {
 
@@ -19,9 +20,13 @@ LeaseBook::Entry* LeaseBook::Find(const std::string& job_id, uint64_t epoch) {
   return it != entries_.end() && it->second.epoch == epoch ? &it->second : nullptr;
 }
 
-void LeaseBook::Remove(const std::string& job_id, uint64_t epoch) {
+std::string LeaseBook::Remove(const std::string& job_id, uint64_t epoch) {
   const std::lock_guard lock(mutex_);
-  if (Find(job_id, epoch) != nullptr) entries_.erase(job_id);
+  Entry* entry = Find(job_id, epoch);
+  if (entry == nullptr) return {};
+  std::string coordinator = std::move(entry->coordinator);
+  entries_.erase(job_id);
+  return coordinator;
 }
 
 void LeaseBook::RequestCancel(const std::string& job_id, uint64_t epoch) {

@@ -21,7 +21,8 @@ class LeaseBook {
   LeaseBook(const base::Clock& clock, absl::Duration ttl) : clock_(clock), ttl_(ttl) {}
 
   void Add(const JobRecord& job);
-  void Remove(const std::string& job_id, uint64_t epoch);
+  // Returns who held it; empty when it was not there.
+  std::string Remove(const std::string& job_id, uint64_t epoch);
   void RequestCancel(const std::string& job_id, uint64_t epoch);
 
   struct Renewal {

@@ -83,6 +83,7 @@ CREATE INDEX jobs_state ON jobs (state, seq);
 CREATE INDEX jobs_image ON jobs (image_id, seq);
 CREATE INDEX jobs_reference ON jobs (reference_image_id) WHERE reference_image_id IS NOT NULL;
 CREATE INDEX jobs_ready ON jobs (seq) WHERE state = 1 AND not_before = 0;
+CREATE INDEX jobs_running ON jobs (coordinator) WHERE state = 2;
 CREATE INDEX jobs_waiting ON jobs (not_before) WHERE state = 1 AND not_before > 0;
 
 -- Counting a million queued jobs for every new one would take longer than queueing it.

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -199,6 +201,8 @@ class SqliteCatalog final : public Catalog {
   HintHub hints_;
   mutable std::mutex coordinators_mutex_;
   std::map<std::string, std::string> coordinators_;
+  // Coordinators that were refused a lease because of what they hold. Only on the writing thread.
+  std::set<std::string> at_limit_;
   ReadPool readers_;
   // Last, so that its thread ends before what it uses.
   WriteQueue writes_;
@@ -223,13 +227,8 @@ absl::Status SqliteCatalog::Load() {
     for (const NumberedJob& numbered : running) leases_.Add(numbered.job);
     before = running.back().seq;
   }
-  HISTEQ_ASSIGN_OR_RETURN(
-      Statement row, db.Prepare("SELECT not_before FROM jobs WHERE state = 1 AND not_before > 0"));
-  while (true) {
-    HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
-    if (!more) break;
-    work_.Ready(FromMicros(row.Int(0)) - Now());
-  }
+  HISTEQ_ASSIGN_OR_RETURN(const auto waiting, FindNextWaiting(db));
+  if (waiting.has_value()) work_.Ready(*waiting - Now());
   return absl::OkStatus();
 }
 
@@ -574,11 +573,8 @@ absl::Status SqliteCatalog::PromoteWaiting(Database& db) const {
   // A time further away than any back-off means that the clock was set back.
   const absl::Time now = Now();
   const absl::Time farthest = now + limits_.max_backoff * (1 + limits_.backoff_jitter);
-  HISTEQ_ASSIGN_OR_RETURN(
-      Statement statement,
-      db.Prepare("UPDATE jobs SET not_before = 0 WHERE state = 1 AND not_before > 0 AND "
-                 "(not_before <= ? OR not_before > ?)"));
-  return statement.Bind(ToMicros(now)).Bind(ToMicros(farthest)).Run();
+  HISTEQ_RETURN_IF_ERROR(EndBackoffs(db, FromMicros(0), now));
+  return EndBackoffs(db, farthest, absl::InfiniteFuture());
 }
 
 absl::StatusOr<Lease> SqliteCatalog::DescribeLease(Database& db, JobRecord job) const {
@@ -611,11 +607,18 @@ absl::StatusOr<std::optional<Lease>> SqliteCatalog::LeaseNext(const std::string&
           Statement row,
           db.Prepare("SELECT count(*) FROM jobs WHERE state = 2 AND coordinator = ?"));
       HISTEQ_RETURN_IF_ERROR(row.Bind(coordinator).Step().status());
-      if (row.Int(0) >= static_cast<int64_t>(max_running)) return std::optional<Lease>();
+      if (row.Int(0) >= static_cast<int64_t>(max_running)) {
+        at_limit_.insert(coordinator);
+        return std::optional<Lease>();
+      }
     }
     HISTEQ_RETURN_IF_ERROR(PromoteWaiting(db));
     HISTEQ_ASSIGN_OR_RETURN(auto job, FindReadyJob(db));
-    if (!job.has_value()) return std::optional<Lease>();
+    if (!job.has_value()) {
+      HISTEQ_ASSIGN_OR_RETURN(const auto waiting, FindNextWaiting(db));
+      if (waiting.has_value()) work_.Ready(*waiting - Now());
+      return std::optional<Lease>();
+    }
     const uint64_t epoch_before = job->epoch;
     ++job->epoch;
     ++job->attempts;
@@ -662,8 +665,10 @@ absl::Status SqliteCatalog::EndLease(WriteContext& context, const JobRecord& job
   HISTEQ_RETURN_IF_ERROR(UpdateJob(context.db, job, JobState::kRunning, job.epoch));
   context.on_commit.push_back(
       [this, id = job.id, epoch = job.epoch, state = job.state, not_before = job.not_before] {
-        leases_.Remove(id, epoch);
+        const std::string holder = leases_.Remove(id, epoch);
         HintJob(id);
+        // To those who wait it looks as if a job had become ready.
+        if (at_limit_.erase(holder) > 0) HintWork(absl::ZeroDuration());
         if (state == JobState::kQueued) {
           HintWork(not_before.has_value() ? *not_before - Now() : absl::ZeroDuration());
         }
@@ -717,6 +722,7 @@ absl::StatusOr<CompletedJob> SqliteCatalog::Complete(const std::string& job_id, 
     job->cancel_requested = false;
     job->error.reset();
     job->end_time = Now();
+    job->progress = JobProgress();
     HISTEQ_RETURN_IF_ERROR(EndLease(context, *job));
     completed.job = *std::move(job);
     return completed;
@@ -800,35 +806,65 @@ bool SqliteCatalog::CoordinatorAllowed(const std::string& name) const {
   return coordinators_.empty() || coordinators_.count(name) > 0;
 }
 
+absl::Status Damaged(const std::string& file, const std::string& what) {
+  return StoreError(absl::StatusCode::kDataLoss, "CATALOG_DAMAGED",
+                    fmt::format("the catalog {} is damaged ({}): restore it from a backup, or move "
+                                "the data folder away to begin with an empty one",
+                                file, what),
+                    {{"path", file}});
+}
+
 absl::Status CheckForDamage(Database& db, const std::string& file) {
   HISTEQ_ASSIGN_OR_RETURN(Statement row, db.Prepare("PRAGMA quick_check(1)"));
   HISTEQ_RETURN_IF_ERROR(row.Step().status());
   const std::string answer = row.Bytes(0);
-  if (answer == "ok") return absl::OkStatus();
-  return StoreError(absl::StatusCode::kDataLoss, "CATALOG_DAMAGED",
-                    fmt::format("the catalog {} is damaged ({}): restore it from a backup, or move "
-                                "the data folder away to begin with an empty one",
-                                file, answer),
-                    {{"path", file}});
+  return answer == "ok" ? absl::OkStatus() : Damaged(file, answer);
+}
+
+absl::Status Unusable(const std::string& file, const std::string& what) {
+  return StoreError(absl::StatusCode::kInvalidArgument, "DATA_DIR_UNUSABLE",
+                    fmt::format("catalog {} cannot be opened: {}", file, what), {{"path", file}});
+}
+
+// `file` with links in its folder followed: the database itself is opened without following any.
+absl::StatusOr<std::string> ResolveFolder(const std::string& file) {
+  const std::filesystem::path path(file);
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  std::error_code error;
+  const std::filesystem::path resolved = std::filesystem::canonical(folder, error);
+  if (error) return Unusable(file, error.message());
+  return (resolved / path.filename()).string();
+}
+
+absl::Status UseWriteAheadLog(Database& db, const std::string& file) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement row, db.Prepare("PRAGMA journal_mode = WAL"));
+  HISTEQ_RETURN_IF_ERROR(row.Step().status());
+  const std::string mode = row.Bytes(0);
+  if (mode == "wal") return absl::OkStatus();
+  // Network file systems without shared memory.
+  return Unusable(file, fmt::format("its file system allows the journal mode {} only, WAL is "
+                                    "needed: give a folder on a local disk",
+                                    mode));
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Catalog>> OpenSqliteCatalog(const std::string& file,
+absl::StatusOr<std::unique_ptr<Catalog>> OpenSqliteCatalog(const std::string& path,
                                                            const SqliteCatalogOptions& options) {
+  HISTEQ_ASSIGN_OR_RETURN(const std::string file, ResolveFolder(path));
   HISTEQ_ASSIGN_OR_RETURN(auto db, Database::Open(file, false));
   const auto annotated = [&file](const absl::Status& status) {
     return base::Annotate(status, "catalog " + file);
   };
   // trusted_schema: a crafted file must not be able to run functions through its schema.
   if (absl::Status status = db->Execute(
-          "PRAGMA trusted_schema = 0; PRAGMA cell_size_check = 1; PRAGMA journal_mode = WAL; "
-          "PRAGMA "
+          "PRAGMA trusted_schema = 0; PRAGMA cell_size_check = 1; PRAGMA "
           "synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = "
           "67108864; PRAGMA cache_size = -16000; PRAGMA temp_store = MEMORY");
       !status.ok()) {
     return annotated(status);
   }
+  if (absl::Status status = UseWriteAheadLog(*db, file); !status.ok()) return annotated(status);
   if (options.check_when_opening) {
     if (absl::Status status = CheckForDamage(*db, file); !status.ok()) return annotated(status);
   }
@@ -842,7 +878,8 @@ absl::StatusOr<std::unique_ptr<Catalog>> OpenSqliteCatalog(const std::string& fi
   {
     HISTEQ_ASSIGN_OR_RETURN(Statement row,
                             db->Prepare("SELECT value FROM meta WHERE key = 'page_token_key'"));
-    HISTEQ_RETURN_IF_ERROR(row.Step().status());
+    HISTEQ_ASSIGN_OR_RETURN(const bool found, row.Step());
+    if (!found) return annotated(Damaged(file, "its key is missing"));
     page_token_key = row.Bytes(0);
   }
   auto catalog =

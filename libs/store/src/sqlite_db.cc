@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -26,6 +27,13 @@ absl::Status SqliteError(sqlite3* db, int code) {
                       "the data folder away to begin with an empty one",
                       what));
     default:
+      // A quota, and a limit of the process.
+      if ((code & 0xFF) == SQLITE_IOERR && db != nullptr) {
+        const int error = sqlite3_system_errno(db);
+        if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
+          return IoError(error, "the catalog cannot grow");
+        }
+      }
       return StoreError(absl::StatusCode::kInternal, "CATALOG_IO",
                         fmt::format("the catalog's database failed: {} (code {})", what, code),
                         {{"code", std::to_string(code)}});

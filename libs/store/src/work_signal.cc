@@ -4,6 +4,12 @@
 #include <chrono>
 
 namespace histeq::store {
+namespace {
+
+// So that no sum of times overflows.
+constexpr absl::Duration kMaxWait = absl::Hours(24);
+
+}  // namespace
 
 void WorkSignal::Ready(absl::Duration delay) {
   {
@@ -11,7 +17,9 @@ void WorkSignal::Ready(absl::Duration delay) {
     if (delay <= absl::ZeroDuration()) {
       ++generation_;
     } else {
-      later_.insert(clock_.Monotonic() + delay);
+      const absl::Duration end = clock_.Monotonic() + delay;
+      if (later_.has_value() && *later_ <= end) return;
+      later_ = end;
     }
   }
   // Also for a later one: who waits must shorten its wait.
@@ -24,21 +32,24 @@ uint64_t WorkSignal::Generation() const {
 }
 
 void WorkSignal::Wait(uint64_t seen, absl::Duration timeout) {
+  timeout = std::clamp(timeout, absl::ZeroDuration(), kMaxWait);
+  const auto steady_end = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(timeout);
   std::unique_lock lock(mutex_);
   const absl::Duration end = clock_.Monotonic() + timeout;
   while (generation_ == seen) {
     const absl::Duration now = clock_.Monotonic();
-    if (!later_.empty() && *later_.begin() <= now) {
-      later_.erase(later_.begin(), later_.upper_bound(now));
+    if (later_.has_value() && *later_ <= now) {
+      later_.reset();
       ++generation_;
       lock.unlock();
       changed_.notify_all();
       return;
     }
-    if (now >= end) return;
+    const auto steady_now = std::chrono::steady_clock::now();
+    if (now >= end || steady_now >= steady_end) return;
     absl::Duration wait = end - now;
-    if (!later_.empty()) wait = std::min(wait, *later_.begin() - now);
-    changed_.wait_for(lock, absl::ToChronoNanoseconds(wait));
+    if (later_.has_value()) wait = std::min(wait, *later_ - now);
+    changed_.wait_until(lock, std::min(steady_end, steady_now + absl::ToChronoNanoseconds(wait)));
   }
 }
 

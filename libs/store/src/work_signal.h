@@ -3,7 +3,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
-#include <set>
+#include <optional>
 
 #include "absl/time/time.h"
 #include "base/clock.h"
@@ -15,9 +15,11 @@ class WorkSignal {
  public:
   explicit WorkSignal(const base::Clock& clock) : clock_(clock) {}
 
-  // A job is ready now, or will be after `delay`.
+  // A job is ready now, or will be after `delay`. Only the earliest of several delays is kept: who
+  // then finds nothing says when to look again.
   void Ready(absl::Duration delay);
   uint64_t Generation() const;
+  // At most `timeout` by the clock, and by the machine's steady clock.
   void Wait(uint64_t seen, absl::Duration timeout);
 
  private:
@@ -25,8 +27,8 @@ class WorkSignal {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   uint64_t generation_ = 0;
-  // Ends of back-offs, by the monotonic clock.
-  std::multiset<absl::Duration> later_;
+  // The end of the earliest back-off, by the monotonic clock.
+  std::optional<absl::Duration> later_;
 };
 
 }  // namespace histeq::store

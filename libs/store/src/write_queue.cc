@@ -23,6 +23,8 @@ WriteQueue::~WriteQueue() {
   }
   arrived_.notify_all();
   thread_.join();
+  std::unique_lock lock(mutex_);
+  left_.wait(lock, [this] { return callers_ == 0; });
 }
 
 absl::Status WriteQueue::Run(const Body& body) {
@@ -33,8 +35,10 @@ absl::Status WriteQueue::Run(const Body& body) {
     return StoreError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN", "the catalog is closing");
   }
   waiting_.push_back(&request);
+  ++callers_;
   arrived_.notify_one();
   request.wake.wait(lock, [&request] { return request.done; });
+  if (--callers_ == 0 && closing_) left_.notify_all();
   return request.status;
 }
 
@@ -67,33 +71,36 @@ void WriteQueue::Loop() {
   }
 }
 
+absl::Status WriteQueue::Frame(const char* sql) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db_->Prepare(sql));
+  return statement.Run();
+}
+
 absl::Status WriteQueue::RunOne(Request& request) {
-  HISTEQ_RETURN_IF_ERROR(db_->Execute("SAVEPOINT change"));
+  HISTEQ_RETURN_IF_ERROR(Frame("SAVEPOINT change"));
   WriteContext context{*db_, {}, {}};
-  const absl::Status status = (*request.body)(context);
-  request.on_rollback = std::move(context.on_rollback);
-  if (status.ok()) {
+  request.status = (*request.body)(context);
+  if (request.status.ok()) {
     request.on_commit = std::move(context.on_commit);
-    return db_->Execute("RELEASE change");
+    request.on_rollback = std::move(context.on_rollback);
+    return Frame("RELEASE change");
   }
-  for (const auto& undo : request.on_rollback) undo();
-  request.on_rollback.clear();
+  for (const auto& undo : context.on_rollback) undo();
   // A full disk may have ended the whole transaction; there is nothing to go back to then.
-  if (db_->InTransaction())
-    HISTEQ_RETURN_IF_ERROR(db_->Execute("ROLLBACK TO change; RELEASE change"));
-  return status;
+  if (!db_->InTransaction()) return request.status;
+  HISTEQ_RETURN_IF_ERROR(Frame("ROLLBACK TO change"));
+  return Frame("RELEASE change");
 }
 
 void WriteQueue::RunBatch(const std::vector<Request*>& batch) {
-  absl::Status outcome = db_->Execute("BEGIN IMMEDIATE");
+  absl::Status outcome = Frame("BEGIN IMMEDIATE");
   for (Request* request : batch) {
     if (!outcome.ok()) break;
-    request->status = RunOne(*request);
-    if (!db_->InTransaction()) outcome = request->status;
+    outcome = RunOne(*request);
   }
-  if (outcome.ok()) outcome = db_->Execute("COMMIT");
+  if (outcome.ok()) outcome = Frame("COMMIT");
   if (!outcome.ok()) {
-    if (db_->InTransaction()) db_->Execute("ROLLBACK").IgnoreError();
+    if (db_->InTransaction()) Frame("ROLLBACK").IgnoreError();
     for (Request* request : batch) {
       // Also those that found an answer by reading: it may have rested on a change undone now.
       request->status = outcome;
@@ -102,7 +109,6 @@ void WriteQueue::RunBatch(const std::vector<Request*>& batch) {
     return;
   }
   for (Request* request : batch) {
-    if (!request->status.ok()) continue;
     for (const auto& follow : request->on_commit) follow();
   }
 }

@@ -31,7 +31,7 @@ class WriteQueue {
   using Body = std::function<absl::Status(WriteContext&)>;
 
   explicit WriteQueue(std::unique_ptr<Database> db);
-  // Changes that wait fail with UNAVAILABLE.
+  // Changes that wait fail with UNAVAILABLE; returns when their callers have left.
   ~WriteQueue();
 
   // Runs `body` on the writing thread and returns when its outcome is durable. Its status, or that
@@ -51,11 +51,17 @@ class WriteQueue {
   void Loop();
   // Runs the bodies in one transaction and sets each status.
   void RunBatch(const std::vector<Request*>& batch);
+  // Runs one body in a savepoint and sets its status. Not OK: the whole transaction is lost.
   absl::Status RunOne(Request& request);
+  // Runs one of the few statements that frame every change.
+  absl::Status Frame(const char* sql);
 
   const std::unique_ptr<Database> db_;
   std::mutex mutex_;
   std::condition_variable arrived_;
+  std::condition_variable left_;
+  // Calls of Run that have not returned.
+  size_t callers_ = 0;
   std::deque<Request*> waiting_;
   bool closing_ = false;
   std::thread thread_;

@@ -40,7 +40,7 @@ class BlobWriter : public base::ByteSink {
   // Appends. Makes the bytes durable every few MiB by itself. After an error only Discard and the
   // destructor are useful; what is then committed can be continued by OpenPartial.
   // - RESOURCE_EXHAUSTED DISK_FULL: the disk, the quota, or the reserve of free space is used up
-  //   (limit and actual: free bytes wanted and there).
+  //   (for the reserve: limit, the free bytes; actual, the bytes wanted; reserve).
   // - FAILED_PRECONDITION BLOB_COMPLETE: the blob was finished before.
   // - INTERNAL STORE_IO: any other failure of the disk.
   absl::Status Write(std::span<const uint8_t> bytes) override = 0;

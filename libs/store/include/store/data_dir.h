@@ -14,6 +14,8 @@ class DataDir {
  public:
   // Makes the folder (mode 0700) when it is missing and takes its lock.
   // - FAILED_PRECONDITION DATA_DIR_LOCKED: another process has it (metadata pid).
+  // - FAILED_PRECONDITION CATALOG_MISSING: it has blobs but no catalog; opening it would make a new
+  //   one, for which all of them are orphans.
   // - INVALID_ARGUMENT DATA_DIR_UNUSABLE: no folder, or not writable.
   static absl::StatusOr<std::unique_ptr<DataDir>> Open(const std::string& path);
   ~DataDir();
