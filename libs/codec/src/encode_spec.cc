@@ -49,6 +49,11 @@ absl::Status ValidateJpeg(const EncodeSpec& spec, const JpegEncodeSpec& jpeg,
     if (layout.planes.size() != 1 || layout.planes[0].channels != 3 ||
         layout.planes[0].bytes_per_sample != 1)
       return Invalid("RGB needs one plane of three channels");
+    for (const auto& c : jpeg.components) {
+      if (max_h % c.horizontal_sampling != 0 || max_v % c.vertical_sampling != 0)
+        return Invalid(fmt::format("RGB cannot be sampled {}x{} of {}x{}", c.horizontal_sampling,
+                                   c.vertical_sampling, max_h, max_v));
+    }
     return absl::OkStatus();
   }
   if (layout.planes.size() != jpeg.components.size())

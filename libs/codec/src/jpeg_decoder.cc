@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "formats.h"
+#include "jpeg_client.h"
 #include "jpeg_error.h"
-#include "jpeg_scratch.h"
 #include "jpeg_source.h"
 
 namespace histeq::codec {
@@ -16,9 +16,11 @@ namespace {
 
 constexpr uint32_t kBlock = 8;
 
-bool HasPrefix(const jpeg_marker_struct* marker, std::string_view prefix) {
-  return marker->data_length >= prefix.size() &&
-         std::memcmp(marker->data, prefix.data(), prefix.size()) == 0;
+bool IsColorProfile(const Metadata::Piece& piece) {
+  using namespace std::string_view_literals;
+  constexpr auto kName = "ICC_PROFILE\0"sv;
+  return piece.marker == JPEG_APP0 + 2 && piece.bytes.size() >= kName.size() &&
+         std::memcmp(piece.bytes.data(), kName.data(), kName.size()) == 0;
 }
 
 class JpegDecoder final : public Decoder {
@@ -27,6 +29,7 @@ class JpegDecoder final : public Decoder {
     cinfo_.err = InitJpegErrors(errors_);
     scratch_.budget = options.budget;
     scratch_.directory = options.scratch_dir;
+    markers_.limit_bytes = options.limits.max_metadata_bytes;
     InitJpegSource(source_, source, options.limits.max_metadata_bytes);
   }
   ~JpegDecoder() override {
@@ -37,16 +40,12 @@ class JpegDecoder final : public Decoder {
   absl::Status ReadHeader(bool keep_markers) {
     HISTEQ_RETURN_IF_ERROR(JpegGuard(common(), errors_, [&] {
       jpeg_create_decompress(&cinfo_);
-      InstallJpegScratch(common(), scratch_);
+      cinfo_.client_data = &client_;
+      InstallJpegScratch(common());
       cinfo_.src = &source_.manager;
-      if (keep_markers) {
-        for (int m = 0; m < 16; ++m) jpeg_save_markers(&cinfo_, JPEG_APP0 + m, 0xFFFF);
-        jpeg_save_markers(&cinfo_, JPEG_COM, 0xFFFF);
-      }
+      if (keep_markers) KeepJpegMarkers(&cinfo_);
       jpeg_read_header(&cinfo_, TRUE);
-      // Markers between the scans of a hostile file would pile up.
-      for (int m = 0; m < 16; ++m) jpeg_save_markers(&cinfo_, JPEG_APP0 + m, 0);
-      jpeg_save_markers(&cinfo_, JPEG_COM, 0);
+      SkipJpegMarkers(&cinfo_);
     }));
     source_.in_header = false;
     HISTEQ_RETURN_IF_ERROR(
@@ -70,8 +69,9 @@ class JpegDecoder final : public Decoder {
   }
 
   absl::Status Start() {
-    raw_ = (options_.mode == SampleMode::kRawPlanes || cinfo_.jpeg_color_space == JCS_GRAYSCALE) &&
-           (cinfo_.jpeg_color_space == JCS_GRAYSCALE || cinfo_.jpeg_color_space == JCS_YCbCr);
+    raw_ = cinfo_.jpeg_color_space == JCS_GRAYSCALE ||
+           (options_.mode == SampleMode::kRawPlanes && cinfo_.jpeg_color_space == JCS_YCbCr &&
+            HasFullLuma() && FitsOneMcu());
     progress_.manager.progress_monitor = CountScans;
     progress_.limit = static_cast<int>(options_.limits.max_jpeg_scans);
     HISTEQ_RETURN_IF_ERROR(JpegGuard(common(), errors_, [&] {
@@ -88,6 +88,7 @@ class JpegDecoder final : public Decoder {
       }
       jpeg_start_decompress(&cinfo_);
     }));
+    HISTEQ_RETURN_IF_ERROR(CheckAllComponentsCame());
     KeepMetadata();
     Describe();
     return absl::OkStatus();
@@ -142,23 +143,43 @@ class JpegDecoder final : public Decoder {
 
   j_common_ptr common() { return reinterpret_cast<j_common_ptr>(&cinfo_); }
 
+  // Luma is counted and mapped as plane 0, which covers every pixel.
+  bool HasFullLuma() const {
+    return cinfo_.comp_info[0].h_samp_factor == cinfo_.max_h_samp_factor &&
+           cinfo_.comp_info[0].v_samp_factor == cinfo_.max_v_samp_factor;
+  }
+
+  // The output has one scan, and thus all components in an MCU. A source with a scan for each
+  // component may have more blocks than that allows.
+  bool FitsOneMcu() const {
+    int blocks = 0;
+    for (int i = 0; i < cinfo_.num_components; ++i)
+      blocks += cinfo_.comp_info[i].h_samp_factor * cinfo_.comp_info[i].v_samp_factor;
+    return blocks <= C_MAX_BLOCKS_IN_MCU;
+  }
+
+  // libjpeg makes a component gray whose scans are not in the file.
+  absl::Status CheckAllComponentsCame() const {
+    for (int i = 0; i < cinfo_.num_components; ++i) {
+      const bool came = cinfo_.comp_info[i].quant_table != nullptr &&
+                        (cinfo_.coef_bits == nullptr || cinfo_.coef_bits[i][0] >= 0);
+      if (!came)
+        return base::MakeError(absl::StatusCode::kInvalidArgument,
+                               fmt::format("the JPEG has no scan for its component {} of {}", i + 1,
+                                           cinfo_.num_components),
+                               {.reason = "IMAGE_CORRUPT"});
+    }
+    return absl::OkStatus();
+  }
+
   void KeepMetadata() {
-    const bool converted = cinfo_.num_components == 4;
     metadata_.has_jfif = cinfo_.saw_JFIF_marker != 0;
     metadata_.density_unit = cinfo_.density_unit;
     metadata_.density_x = cinfo_.X_density;
     metadata_.density_y = cinfo_.Y_density;
-    for (const jpeg_marker_struct* m = cinfo_.marker_list; m != nullptr; m = m->next) {
-      // Written anew (JFIF), describing the old components (Adobe), or pointing at bytes that are
-      // no longer there (MPF).
-      if (m->marker == JPEG_APP0 || m->marker == JPEG_APP0 + 14) continue;
-      using namespace std::string_view_literals;
-      if (m->marker == JPEG_APP0 + 2 && HasPrefix(m, "MPF\0"sv)) continue;
-      // A CMYK profile does not fit the RGB samples.
-      if (converted && m->marker == JPEG_APP0 + 2 && HasPrefix(m, "ICC_PROFILE\0"sv)) continue;
-      metadata_.pieces.push_back(
-          {.marker = m->marker, .bytes = std::vector<uint8_t>(m->data, m->data + m->data_length)});
-    }
+    // A CMYK profile does not fit the RGB samples.
+    if (cinfo_.num_components == 4) std::erase_if(markers_.pieces, IsColorProfile);
+    metadata_.pieces = std::move(markers_.pieces);
   }
 
   void Describe() {
@@ -166,11 +187,8 @@ class JpegDecoder final : public Decoder {
     // Tables by component, equal ones once.
     auto table_of = [&](const jpeg_component_info& c) -> uint32_t {
       std::array<uint16_t, 64> table;
-      const JQUANT_TBL* source =
-          c.quant_table != nullptr ? c.quant_table : cinfo_.quant_tbl_ptrs[c.quant_tbl_no];
       for (int i = 0; i < 64; ++i)
-        table[i] = static_cast<uint16_t>(
-            source == nullptr ? 1 : std::clamp<int>(source->quantval[i], 1, 255));
+        table[i] = static_cast<uint16_t>(std::clamp<int>(c.quant_table->quantval[i], 1, 255));
       const auto at = std::find(jpeg.quant_tables.begin(), jpeg.quant_tables.end(), table);
       if (at != jpeg.quant_tables.end())
         return static_cast<uint32_t>(at - jpeg.quant_tables.begin());
@@ -198,7 +216,6 @@ class JpegDecoder final : public Decoder {
                                   .bytes_per_sample = 1,
                                   .vertical_sampling = v});
       }
-      // Planes of odd sampling, where luma is not the largest, cannot be counted as luma.
     } else {
       jpeg.color_transform = JpegColorTransform::kRgbToYCbCr;
       const bool ycc = cinfo_.jpeg_color_space == JCS_YCbCr;
@@ -280,6 +297,8 @@ class JpegDecoder final : public Decoder {
   JpegErrors errors_{};
   JpegSource source_{};
   JpegScratch scratch_;
+  JpegMarkers markers_;
+  JpegClient client_{.scratch = &scratch_, .markers = &markers_};
   Progress progress_;
   jpeg_decompress_struct cinfo_{};
   bool raw_ = false;

@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 #include <jerror.h>
 
+#include <algorithm>
+#include <string>
+#include <utility>
+
 #include "base/error.h"
 
 namespace histeq::codec {
@@ -30,6 +34,17 @@ void EmitMessage(j_common_ptr cinfo, int level) {
 
 void OutputMessage(j_common_ptr) {}
 
+// The format's own limit, which libjpeg checks before anybody else.
+absl::Status TooLarge(const jpeg_decompress_struct& cinfo) {
+  return base::MakeError(
+      absl::StatusCode::kInvalidArgument,
+      fmt::format("the image is {}x{} pixels; width and height of a JPEG are limited to {}",
+                  cinfo.image_width, cinfo.image_height, JPEG_MAX_DIMENSION),
+      {.reason = "IMAGE_TOO_LARGE",
+       .metadata = {{"limit", std::to_string(JPEG_MAX_DIMENSION)},
+                    {"actual", std::to_string(std::max(cinfo.image_width, cinfo.image_height))}}});
+}
+
 }  // namespace
 
 jpeg_error_mgr* InitJpegErrors(JpegErrors& errors) {
@@ -49,6 +64,8 @@ void FailJpeg(j_common_ptr cinfo, absl::Status status) {
 absl::Status JpegStatus(j_common_ptr cinfo) {
   auto* errors = reinterpret_cast<JpegErrors*>(cinfo->err);
   if (!errors->status.ok()) return std::exchange(errors->status, absl::OkStatus());
+  if (cinfo->err->msg_code == JERR_IMAGE_TOO_BIG && cinfo->is_decompressor)
+    return TooLarge(*reinterpret_cast<j_decompress_ptr>(cinfo));
   char text[JMSG_LENGTH_MAX] = "";
   cinfo->err->format_message(cinfo, text);
   const char* reason = "IMAGE_CORRUPT";
@@ -77,8 +94,10 @@ absl::Status JpegStatus(j_common_ptr cinfo) {
     default:
       break;
   }
-  return base::MakeError(code, fmt::format("the JPEG cannot be read: {}", text),
-                         {.reason = reason});
+  return base::MakeError(
+      code,
+      fmt::format("the JPEG cannot be {}: {}", cinfo->is_decompressor ? "read" : "written", text),
+      {.reason = reason});
 }
 
 }  // namespace histeq::codec

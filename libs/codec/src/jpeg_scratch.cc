@@ -4,6 +4,7 @@
 #include <jerror.h>
 
 #include "base/error.h"
+#include "jpeg_client.h"
 
 namespace histeq::codec {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 constexpr uint64_t kWindowBytes = 8ull << 20;
 
 JpegScratch& ScratchOf(j_common_ptr cinfo) {
-  return *static_cast<JpegScratch*>(cinfo->client_data);
+  return *static_cast<JpegClient*>(cinfo->client_data)->scratch;
 }
 
 // Null when there is no room; then the status is kept in the error manager.
@@ -33,7 +34,6 @@ JpegCoefficients* Allocate(j_common_ptr cinfo, uint32_t blocks_per_row, uint32_t
   array->rows.resize(row_count);
   for (uint32_t r = 0; r < row_count; ++r)
     array->rows[r] = reinterpret_cast<JBLOCKROW>(array->scratch.data() + r * row_bytes);
-  all.used_bytes += bytes;
   all.arrays.push_back(std::move(array));
   return all.arrays.back().get();
 }
@@ -64,8 +64,7 @@ JBLOCKARRAY Access(j_common_ptr cinfo, jvirt_barray_ptr ptr, JDIMENSION start, J
 
 }  // namespace
 
-void InstallJpegScratch(j_common_ptr cinfo, JpegScratch& scratch) {
-  cinfo->client_data = &scratch;
+void InstallJpegScratch(j_common_ptr cinfo) {
   cinfo->mem->request_virt_barray = Request;
   cinfo->mem->access_virt_barray = Access;
 }

@@ -27,11 +27,10 @@ struct JpegCoefficients {
 struct JpegScratch {
   base::MemoryBudget* budget = nullptr;
   std::string directory;
-  uint64_t used_bytes = 0;
   std::vector<std::unique_ptr<JpegCoefficients>> arrays;
 };
 
-// Puts `scratch` behind the virtual block arrays of `cinfo`, whose client_data it takes.
-void InstallJpegScratch(j_common_ptr cinfo, JpegScratch& scratch);
+// Puts scratch, found through the client_data of `cinfo`, behind its virtual block arrays.
+void InstallJpegScratch(j_common_ptr cinfo);
 
 }  // namespace histeq::codec

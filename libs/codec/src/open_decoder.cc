@@ -16,6 +16,13 @@ bool StartsWith(std::span<const uint8_t> head, std::string_view magic) {
                     [](char a, uint8_t b) { return static_cast<uint8_t>(a) == b; });
 }
 
+absl::Status Unsupported(const char* name) {
+  return base::MakeError(
+      absl::StatusCode::kInvalidArgument,
+      fmt::format("the file looks like {}; JPEG and PNG are supported", name),
+      {.reason = "UNSUPPORTED_FORMAT", .metadata = {{"actual", name}, {"limit", "JPEG, PNG"}}});
+}
+
 // Owns the bytes that were looked at to find the format.
 class OwningDecoder : public Decoder {
  public:
@@ -65,11 +72,12 @@ absl::StatusOr<ImageFormat> DetectFormat(std::span<const uint8_t> head) {
       {"BM"sv, "BMP"},
   }};
   for (const auto& [magic, name] : kOthers) {
-    if (StartsWith(head, magic))
-      return base::MakeError(
-          absl::StatusCode::kInvalidArgument,
-          fmt::format("the file looks like {}; JPEG and PNG are supported", name),
-          {.reason = "UNSUPPORTED_FORMAT", .metadata = {{"actual", name}, {"limit", "JPEG, PNG"}}});
+    if (StartsWith(head, magic)) return Unsupported(name);
+  }
+  if (head.size() >= 12 && StartsWith(head.subspan(4), "ftyp"sv)) {
+    const auto brand = head.subspan(8);
+    for (const auto known : {"heic"sv, "heix"sv, "mif1"sv, "msf1"sv, "avif"sv, "avis"sv})
+      if (StartsWith(brand, known)) return Unsupported("HEIF or AVIF");
   }
   return base::MakeError(absl::StatusCode::kInvalidArgument,
                          "the file is not an image: it begins neither like a JPEG nor like a PNG",

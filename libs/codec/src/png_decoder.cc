@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "formats.h"
-#include "png_chunk.h"
 #include "png_source.h"
 #include "scratch.h"
 
@@ -129,9 +128,8 @@ class PngDecoder final : public Decoder {
       return absl::InternalError(
           fmt::format("finished after {} of {} rows", next_row_, info_.height));
     HISTEQ_RETURN_IF_ERROR(Guard([this] { png_read_end(png_, nullptr); }));
-    for (std::vector<uint8_t>& chunk : source_.kept()) {
-      if (Fit(chunk)) metadata_.pieces.push_back({.marker = 0, .bytes = std::move(chunk)});
-    }
+    for (std::vector<uint8_t>& chunk : source_.kept())
+      metadata_.pieces.push_back({.marker = 0, .bytes = std::move(chunk)});
     return absl::OkStatus();
   }
 
@@ -221,21 +219,6 @@ class PngDecoder final : public Decoder {
     if (end - released_ < kWindowBytes) return;
     scratch_.Release(released_, end);
     released_ = end;
-  }
-
-  // sBIT has a byte for each channel, and the output may have one more than the file.
-  bool Fit(std::vector<uint8_t>& chunk) const {
-    if (ReadBigEndian32(chunk.data() + 4) != ChunkType("sBIT")) return true;
-    const uint32_t channels = layout_.planes[0].channels;
-    const auto depth = static_cast<uint8_t>(8 * layout_.planes[0].bytes_per_sample);
-    std::vector<uint8_t> bits(chunk.begin() + kChunkHeaderBytes, chunk.end() - kChunkCrcBytes);
-    if (bits.size() + 1 == channels && layout_.has_alpha) bits.push_back(depth);
-    if (bits.size() != channels) return false;
-    for (const uint8_t b : bits)
-      if (b < 1 || b > depth) return false;
-    chunk.clear();
-    AppendChunk(chunk, ChunkType("sBIT"), bits);
-    return true;
   }
 
   const DecodeOptions options_;

@@ -131,16 +131,9 @@ absl::Status PngSource::NextChunk() {
 
 bool PngSource::Wanted(uint32_t type, uint32_t length) const {
   if (IsText(type)) return true;
-  // These may stand only once; a reader of the output would complain of the second.
+  // The others may stand only once; a reader of the output would complain of the second.
   if (counts_.contains(type)) return false;
-  switch (type) {
-    case ChunkType("eXIf"):
-      return length >= 4;
-    case ChunkType("tIME"):
-      return length == 7;
-    default:
-      break;
-  }
+  if (type == ChunkType("eXIf")) return length >= 4;
   if (seen_data_) return false;
   switch (type) {
     case ChunkType("gAMA"):
@@ -150,8 +143,6 @@ bool PngSource::Wanted(uint32_t type, uint32_t length) const {
       return length == 32;
     case ChunkType("pHYs"):
       return length == 9;
-    case ChunkType("sBIT"):
-      return length >= 1 && length <= 4;
     case ChunkType("sRGB"):
       // One or the other says what the colours are.
       return length == 1 && !counts_.contains(ChunkType("iCCP"));

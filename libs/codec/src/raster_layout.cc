@@ -45,6 +45,8 @@ uint64_t VisiblePlaneRows(const RasterLayout& layout, size_t plane, uint64_t row
 absl::Status ValidateLayout(const RasterLayout& layout, uint64_t width, uint64_t height) {
   if (width < 1 || height < 1 || width > (1u << 30) || height > (1u << 30))
     return Invalid(fmt::format("an image of {}x{} pixels", width, height));
+  if (width * height > (uint64_t{1} << 50))
+    return Invalid(fmt::format("{} pixels", width * height));
   if (layout.planes.empty() || layout.planes.size() > 4)
     return Invalid(fmt::format("{} planes; allowed are 1 to 4", layout.planes.size()));
   if (layout.max_vertical_sampling < 1 || layout.max_vertical_sampling > 4)

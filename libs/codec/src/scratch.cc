@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -15,12 +16,23 @@ namespace histeq::codec {
 namespace {
 
 absl::Status Failed(const std::string& directory, uint64_t bytes, int error) {
-  const bool full = error == ENOSPC || error == EDQUOT;
+  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
   return base::MakeError(
-      full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kInternal,
+      absl::StatusCode::kResourceExhausted,
       fmt::format("no scratch file of {} bytes in {}: {}", bytes, directory, std::strerror(error)),
       {.reason = full ? "DISK_FULL" : "SCRATCH_FAILED",
        .metadata = {{"needed", std::to_string(bytes)}}});
+}
+
+// Below zero with errno set when there is none.
+int OpenUnlinked(const std::string& directory) {
+  const int fd = open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd >= 0 || errno != EOPNOTSUPP) return fd;
+  // Some file systems (overlays, NFS) cannot do that.
+  std::string name = directory + "/histeq-scratch-XXXXXX";
+  const int named = mkostemp(name.data(), O_CLOEXEC);
+  if (named >= 0) unlink(name.c_str());
+  return named;
 }
 
 }  // namespace
@@ -39,12 +51,16 @@ absl::StatusOr<Scratch> Scratch::Create(uint64_t bytes, base::MemoryBudget* budg
     }
     budget->Give(static_cast<int64_t>(scratch.size_));
   }
-  const int fd = open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  const int fd = OpenUnlinked(directory);
   if (fd < 0) return Failed(directory, bytes, errno);
   // Blocks are reserved now: a full disk found by a store into the mapping would be a SIGBUS.
-  if (const int error = posix_fallocate(fd, 0, static_cast<off_t>(scratch.size_)); error != 0) {
+  int reserved = 0;
+  do {
+    reserved = posix_fallocate(fd, 0, static_cast<off_t>(scratch.size_));
+  } while (reserved == EINTR);
+  if (reserved != 0) {
     close(fd);
-    return Failed(directory, bytes, error);
+    return Failed(directory, bytes, reserved);
   }
   void* data = mmap(nullptr, scratch.size_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   const int error = errno;
