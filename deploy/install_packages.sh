@@ -12,7 +12,7 @@ build_packages=(
   libsqlite3-dev libssl-dev
 )
 test_packages=(catch2 python3)
-bench_packages=(libbenchmark-dev libjpeg-turbo-progs libvips-tools)
+bench_packages=(libbenchmark-dev libvips-tools time)
 # Commands that may well come from elsewhere (Debian's npm conflicts with other builds of Node.js).
 test_commands=(node:nodejs npm:npm)
 

@@ -47,8 +47,8 @@ struct SlowJob {
 
   explicit SlowJob(Cluster& cluster, int workers) : client(cluster.frontend().address()) {
     for (int i = 0; i < workers; ++i) {
-      this->workers.push_back(&cluster.AddWorker("worker-" + std::to_string(i),
-                                                 {"--slots", "1", "--test-segment-delay-ms", kDelay}));
+      this->workers.push_back(&cluster.AddWorker(
+          "worker-" + std::to_string(i), {"--slots", "1", "--test-segment-delay-ms", kDelay}));
     }
     REQUIRE(client.AwaitNodes(1, workers));
     job = client.UploadToEqualize(LargeJpeg(), "large.jpg").job();
@@ -59,7 +59,8 @@ struct SlowJob {
     v1::Job now;
     REQUIRE(WaitUntil([&] {
       now = client.GetJob(job.id());
-      return now.progress().stage() == v1::JOB_STAGE_TRANSFORM && now.progress().segments_done() > 0;
+      return now.progress().stage() == v1::JOB_STAGE_TRANSFORM &&
+             now.progress().segments_done() > 0;
     }));
     INFO(now.ShortDebugString());
     REQUIRE(now.state() == v1::JOB_STATE_RUNNING);
@@ -108,7 +109,8 @@ TEST_CASE("equal bytes with 0, 1, 2 and 5 workers") {
   REQUIRE(WaitUntil([&] {
     by_workers = 0;
     for (const v1::CoordinatorInfo& coordinator : client.ListNodes().coordinators()) {
-      for (const v1::WorkerInfo& worker : coordinator.workers()) by_workers += worker.segments_done();
+      for (const v1::WorkerInfo& worker : coordinator.workers())
+        by_workers += worker.segments_done();
     }
     return by_workers > 0;
   }));
@@ -243,7 +245,8 @@ TEST_CASE("the frontend killed and started again during an upload") {
   CHECK(response.image().sha256() == Sha256(file));
   CHECK(client.DownloadImage(response.image().id()) == file);
 
-  // Acknowledged: the same upload again, by a client that missed the answer, is the same image and job.
+  // Acknowledged: the same upload again, by a client that missed the answer, is the same image and
+  // job.
   v1::UploadImageResponse again;
   CHECK(Outcome(client.Send(UploadMessages(header, file), &again)) == "OK");
   CHECK(again.image().id() == response.image().id());
@@ -265,8 +268,9 @@ TEST_CASE("several jobs at once, several coordinators: each has one result of th
   cluster.AddWorker("worker");
   FrontendClient client(cluster.frontend().address());
   REQUIRE(client.AwaitNodes(2, 1));
-  const std::vector<std::string> names = {"moon.png",   "camera.png", "chelsea.png",          "coffee.png",
-                                          "retina.jpg", "rocket.jpg", "hubble_deep_field.jpg"};
+  const std::vector<std::string> names = {
+      "moon.png",   "camera.png", "chelsea.png",          "coffee.png",
+      "retina.jpg", "rocket.jpg", "hubble_deep_field.jpg"};
   std::map<std::string, std::vector<std::string>> jobs;
   for (int round = 0; round < 3; ++round) {
     for (const std::string& name : names) {

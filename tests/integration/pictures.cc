@@ -118,7 +118,11 @@ std::string EncodePng(const Picture& picture) {
   return file;
 }
 
-std::string EncodeJpeg(const Picture& picture, int quality) {
+namespace {
+
+// `configure` is called after the defaults are set.
+template <typename Configure>
+std::string Compress(const Picture& picture, Configure configure) {
   jpeg_compress_struct info = {};
   jpeg_error_mgr errors = {};
   info.err = jpeg_std_error(&errors);
@@ -132,7 +136,7 @@ std::string EncodeJpeg(const Picture& picture, int quality) {
   info.input_components = static_cast<int>(picture.channels);
   info.in_color_space = picture.channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
   jpeg_set_defaults(&info);
-  jpeg_set_quality(&info, quality, TRUE);
+  configure(info);
   jpeg_start_compress(&info, TRUE);
   while (info.next_scanline < info.image_height) {
     JSAMPROW row = const_cast<JSAMPROW>(picture.samples.data()) +
@@ -144,6 +148,30 @@ std::string EncodeJpeg(const Picture& picture, int quality) {
   jpeg_destroy_compress(&info);
   std::free(buffer);
   return file;
+}
+
+}  // namespace
+
+std::string EncodeJpeg(const Picture& picture, int quality) {
+  return Compress(
+      picture, [quality](jpeg_compress_struct& info) { jpeg_set_quality(&info, quality, TRUE); });
+}
+
+std::string EncodeJpegLike(const Picture& gray, const std::string& file) {
+  jpeg_decompress_struct like = {};
+  jpeg_error_mgr errors = {};
+  like.err = jpeg_std_error(&errors);
+  errors.error_exit = ThrowJpegError;
+  jpeg_create_decompress(&like);
+  jpeg_mem_src(&like, reinterpret_cast<const unsigned char*>(file.data()), file.size());
+  jpeg_read_header(&like, TRUE);
+  const JQUANT_TBL* table = like.quant_tbl_ptrs[like.comp_info[0].quant_tbl_no];
+  unsigned values[DCTSIZE2];
+  std::copy(std::begin(table->quantval), std::end(table->quantval), values);
+  jpeg_destroy_decompress(&like);
+  return Compress(gray, [&values](jpeg_compress_struct& info) {
+    jpeg_add_quant_table(&info, 0, values, 100, TRUE);
+  });
 }
 
 Picture EqualizedByFormula(const Picture& gray) {

@@ -30,6 +30,9 @@ std::string EncodePng(const Picture& picture);
 // 4:2:0 when RGB.
 std::string EncodeJpeg(const Picture& picture, int quality = 90);
 
+// A gray JPEG with the quantization of the first component of `file`.
+std::string EncodeJpegLike(const Picture& gray, const std::string& file);
+
 // Global equalization of gray samples, written from OpenCV's documented formula: round((cdf(v) -
 // cdf_min) * 255 / (N - cdf_min)).
 Picture EqualizedByFormula(const Picture& gray);

@@ -14,6 +14,16 @@ std::string SamplesOf(const Picture& picture) {
   return std::string(picture.samples.begin(), picture.samples.end());
 }
 
+// The samples of blocks that lie within the picture: what pads the others is not specified.
+std::string WholeBlocks(const Picture& gray) {
+  std::string samples;
+  for (uint32_t y = 0; y < gray.height / 8 * 8; ++y) {
+    const auto row = gray.samples.begin() + static_cast<ptrdiff_t>(size_t{y} * gray.width);
+    samples.append(row, row + gray.width / 8 * 8);
+  }
+  return samples;
+}
+
 struct Services {
   Services() : client(cluster.frontend().address()) { cluster.AddCoordinator("one"); }
 
@@ -79,12 +89,12 @@ TEST_CASE("a colour JPEG keeps its chroma, and its luma follows the formula") {
     }
     CHECK(chroma_moved <= 1);
 
-    // The luma that was encoded is exactly the formula's; what is decoded again differs by JPEG's quantization alone, as
-    // the same samples do that libjpeg encodes with the same tables.
+    // The luma that was encoded is exactly the formula's; what is decoded again differs by JPEG's
+    // quantization alone, as the same samples do that libjpeg encodes with the same tables.
     const Picture luma = EqualizedByFormula(DecodeJpeg(file, 1));
     const Picture decoded = DecodeJpeg(result, 1);
     const Picture reference = DecodeJpeg(EncodeJpegLike(luma, file), 1);
-    CHECK(decoded.samples == reference.samples);
+    CHECK(WholeBlocks(decoded) == WholeBlocks(reference));
   }
 }
 
