@@ -26,7 +26,7 @@ enum class SampleMode {
 };
 
 struct DecodeOptions {
-  DecodeLimits limits;
+  DecodeLimits limits = {};
   SampleMode mode = SampleMode::kRawPlanes;
   // For what must wait whole (coefficients of a progressive JPEG, rows of an interlaced PNG): from
   // the budget while it lasts, otherwise in an unlinked file in scratch_dir. Null: always a file.
