@@ -10,16 +10,17 @@ namespace histeq::internal {
 
 // What one number of a pixel stands for it in statistics and lookups.
 enum class Plane : uint32_t {
-  kFirst = 0,  // Channels 0, 1 and 2 as they are.
+  kFirst = 0,  // Channels 0 to 3 as they are.
   kSecond = 1,
   kThird = 2,
-  kLuma = 3,
-  kValue = 4,
+  kFourth = 3,
+  kLuma = 4,
+  kValue = 5,
 };
 
-// Planes of an image: 1, or 3 with Color::kPerChannel.
+// Planes of an image: 1, or its colour channels with Color::kPerChannel.
 inline uint32_t PlaneCount(const EqualizeParameters& parameters, const ImageShape& shape) {
-  return ColorChannels(shape) == 3 && parameters.color == Color::kPerChannel ? 3 : 1;
+  return parameters.color == Color::kPerChannel ? ColorChannels(shape) : 1;
 }
 
 inline Plane PlaneAt(const EqualizeParameters& parameters, const ImageShape& shape,

@@ -1,6 +1,7 @@
 #include "histeq/parameters.h"
 
 #include <cstddef>
+#include <cstdint>
 
 namespace histeq {
 
@@ -10,14 +11,17 @@ std::optional<ParameterProblem> FindProblem(const EqualizeParameters& parameters
   if (!deep && shape.bits_per_sample != 8) return ParameterProblem{"bits_per_sample", "8 or 16"};
   if (shape.channels < 1 || shape.channels > 4) return ParameterProblem{"channels", "1 to 4"};
   const uint32_t colors = ColorChannels(shape);
-  if (colors != 1 && colors != 3) {
-    return ParameterProblem{"channels", "1 or 3, and one more with alpha"};
-  }
+  if (colors == 0) return ParameterProblem{"channels", "2 or 4 with alpha"};
+  if (shape.width > INT32_MAX) return ParameterProblem{"width", "0 to 2147483647"};
+  if (shape.height > INT32_MAX) return ParameterProblem{"height", "0 to 2147483647"};
   if (parameters.method < Method::kGlobal || parameters.method > Method::kStretch) {
     return ParameterProblem{"method", "global, clip-limited, clahe, match or stretch"};
   }
   if (parameters.color < Color::kLuma || parameters.color > Color::kValue) {
     return ParameterProblem{"color", "luma, per-channel or value"};
+  }
+  if (parameters.color != Color::kPerChannel && colors != 1 && colors != 3) {
+    return ParameterProblem{"color", "per-channel for pictures of 2 or 4 colour channels"};
   }
   if (parameters.strength_q16 > 65536) return ParameterProblem{"strength", "0 to 1"};
   if (parameters.has_nodata && parameters.nodata >= SampleValues(shape)) {

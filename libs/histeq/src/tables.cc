@@ -1,8 +1,8 @@
 // ComputeMapping: from counts to tables.
 #include <algorithm>
-#include <cstring>
-#include <memory>
-#include <new>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include "distribution.h"
 #include "float24.h"
@@ -158,6 +158,13 @@ void Store(const EqualizeParameters& parameters, uint32_t largest, uint32_t valu
   if (keeps_nodata) out[parameters.nodata] = static_cast<Sample>(parameters.nodata);
 }
 
+// Values beyond the significant bits count as the largest.
+void FoldLarger(uint32_t largest, std::span<uint64_t> counts) {
+  for (size_t value = size_t{largest} + 1; value < counts.size(); ++value) {
+    counts[largest] += counts[value];
+  }
+}
+
 }  // namespace
 
 Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& shape,
@@ -169,18 +176,18 @@ Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& s
   if (words.size() != tables * values) return Mapping();
   Mapping mapping = Mapping::Allocate(parameters, shape);
   const bool matches = parameters.method == Method::kMatch;
-  const std::unique_ptr<uint64_t[]> counts(new (std::nothrow) uint64_t[values]);
-  const std::unique_ptr<uint32_t[]> table(new (std::nothrow) uint32_t[values]);
-  const std::unique_ptr<uint64_t[]> target(matches ? new (std::nothrow) uint64_t[values] : nullptr);
-  if (!mapping.valid() || counts == nullptr || table == nullptr || (matches && target == nullptr)) {
+  auto counts = Buffer<uint64_t>::Uninitialized(values);
+  auto table = Buffer<uint32_t>::Uninitialized(values);
+  auto target = matches ? Buffer<uint64_t>::Uninitialized(values) : Buffer<uint64_t>();
+  if (!mapping.valid() || counts.empty() || table.empty() || (matches && target.empty())) {
     return Mapping();
   }
   if (matches) {
     if (parameters.reference.empty()) {
-      internal::FillDistribution(parameters.distribution, largest, target.get());
+      internal::FillDistribution(parameters.distribution, largest, target.data());
     } else {
-      std::copy(parameters.reference.begin(), parameters.reference.end(), target.get());
-      for (uint32_t value = largest + 1; value < values; ++value) target[largest] += target[value];
+      std::copy(parameters.reference.begin(), parameters.reference.end(), target.data());
+      FoldLarger(largest, target.span());
     }
   }
   // With mixed planes only a pixel of three equal channels is nodata: the kernels look at that.
@@ -188,14 +195,14 @@ Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& s
       parameters.has_nodata && !internal::IsMixed(internal::PlaneAt(parameters, shape, 0));
   for (uint64_t index = 0; index < tables; ++index) {
     const uint64_t* source = words.data() + index * values;
-    std::copy(source, source + values, counts.get());
-    for (uint32_t value = largest + 1; value < values; ++value) counts[largest] += counts[value];
-    FillTable(parameters, largest, {counts.get(), target.get()}, table.get());
+    std::copy(source, source + values, counts.data());
+    FoldLarger(largest, counts.span());
+    FillTable(parameters, largest, {counts.data(), target.data()}, table.data());
     if (shape.bits_per_sample == 8) {
-      Store(parameters, largest, values, keeps_nodata, table.get(),
+      Store(parameters, largest, values, keeps_nodata, table.data(),
             mapping.mutable_data().data() + index * values);
     } else {
-      Store(parameters, largest, values, keeps_nodata, table.get(),
+      Store(parameters, largest, values, keeps_nodata, table.data(),
             reinterpret_cast<uint16_t*>(mapping.mutable_data().data()) + index * values);
     }
   }

@@ -3,9 +3,11 @@
 #define HISTEQ_BUFFER_H_
 
 #include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <memory>
-#include <new>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 namespace histeq {
@@ -13,6 +15,8 @@ namespace histeq {
 // Owns its elements. Movable; what was moved from is empty.
 template <typename T>
 class Buffer {
+  static_assert(std::is_arithmetic_v<T>, "elements are numbers, made and dropped without code");
+
  public:
   Buffer() = default;
   Buffer(Buffer&& other) noexcept
@@ -24,10 +28,15 @@ class Buffer {
   }
 
   // `size` elements of zero; empty when memory is short.
-  static Buffer Zeros(size_t size) { return Buffer(new (std::nothrow) T[size](), size); }
+  static Buffer Zeros(size_t size) {
+    return Buffer(static_cast<T*>(std::calloc(size, sizeof(T))), size);
+  }
 
   // `size` elements of any value; empty when memory is short.
-  static Buffer Uninitialized(size_t size) { return Buffer(new (std::nothrow) T[size], size); }
+  static Buffer Uninitialized(size_t size) {
+    if (size > SIZE_MAX / sizeof(T)) return Buffer();
+    return Buffer(static_cast<T*>(std::malloc(size * sizeof(T))), size);
+  }
 
   bool empty() const { return size_ == 0; }
   size_t size() const { return size_; }
@@ -37,9 +46,13 @@ class Buffer {
   std::span<const T> span() const { return {elements_.get(), size_}; }
 
  private:
+  struct Free {
+    void operator()(T* elements) const { std::free(elements); }
+  };
+
   Buffer(T* elements, size_t size) : elements_(elements), size_(elements == nullptr ? 0 : size) {}
 
-  std::unique_ptr<T[]> elements_;
+  std::unique_ptr<T[], Free> elements_;
   size_t size_ = 0;
 };
 

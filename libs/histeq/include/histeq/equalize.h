@@ -26,7 +26,8 @@ void AccumulateRows(const EqualizeParameters& parameters, const ImageShape& shap
                     ConstRows mask, uint32_t first_row, Statistics& statistics);
 
 // The mapping for the whole image's statistics. Not valid() when memory is short or `statistics`
-// has another size. An image of one value, or of none, is mapped to itself. Thread-safe.
+// has another size. An image of one value, or of none, is mapped to itself; with Method::kClahe an
+// image of one value becomes what OpenCV makes of it. Thread-safe.
 Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& shape,
                        const Statistics& statistics);
 

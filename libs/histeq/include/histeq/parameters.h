@@ -74,10 +74,11 @@ struct EqualizeParameters {
 
 // A picture of interleaved samples.
 struct ImageShape {
-  // Pixels. Zero is allowed.
+  // Pixels, 0 to 2^31 - 1.
   uint32_t width = 0;
   uint32_t height = 0;
-  // 1 gray, 2 gray and alpha, 3 R G B, 4 R G B and alpha.
+  // 1 gray, 2 gray and alpha, 3 R G B, 4 R G B and alpha. Anything else of up to four channels goes
+  // with Color::kPerChannel.
   uint32_t channels = 1;
   // Whether the last channel is alpha: it is never changed, and pixels where it is 0 are not
   // counted.
