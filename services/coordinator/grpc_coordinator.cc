@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/watchdog.h"
 #include "engine/thread_executor.h"
 #include "fmt/format.h"
 #include "grpc_coordinator_service.h"
@@ -22,7 +23,6 @@
 #include "rpc/proto_convert.h"
 #include "rpc/remote_executor.h"
 #include "rpc/worker_pool.h"
-#include "watchdog.h"
 #include "worker_registry.h"
 
 namespace histeq::coordinator {
@@ -92,7 +92,7 @@ struct Coordinator::Parts {
   CoordinatorOptions options;
   const base::Clock& clock = base::SystemClock();
   std::shared_ptr<grpc::Channel> channel;
-  Watchdog watchdog;
+  base::Watchdog watchdog;
   LeaseTable table;
   rpc::WorkerPool pool;
   PoolFeeder feeder;
@@ -116,6 +116,8 @@ std::unique_ptr<engine::Executor> Coordinator::Parts::MakeExecutor(const LeaseKe
   remote.job_id = key.job_id;
   remote.epoch = key.epoch;
   remote.coordinator = options.name;
+  remote.window = options.segment_window;
+  remote.stall_timeout = options.worker_stall_timeout;
   return std::make_unique<rpc::RemoteExecutor>(pool, local, std::move(remote));
 }
 
@@ -139,6 +141,7 @@ v1::CoordinatorInfo Coordinator::Parts::Describe() {
     worker.set_free_slots(attached.report.free_slots);
     worker.set_memory_bytes(attached.report.memory_bytes);
     worker.set_free_memory_bytes(attached.report.free_memory_bytes);
+    worker.set_segments_done(pool.SegmentsDone(attached.report.name));
     worker.set_simd_target(attached.report.simd_target);
     worker.set_version(attached.report.version);
     worker.set_draining(attached.report.draining);

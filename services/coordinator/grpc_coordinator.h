@@ -38,6 +38,10 @@ struct CoordinatorOptions {
   absl::Duration worker_gone_after = absl::Seconds(20);
   absl::Duration probe_timeout = absl::Seconds(5);
   uint32_t max_workers = 256;
+  // Segments of a job on workers or finished out of order, at most.
+  uint32_t segment_window = 32;
+  // A segment on which nothing moves for so long goes to another worker.
+  absl::Duration worker_stall_timeout = absl::Seconds(20);
   // Jobs. `jobs.job_slots` is set from `job_slots`.
   JobRunnerOptions jobs;
 };

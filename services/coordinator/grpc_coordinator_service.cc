@@ -47,7 +47,7 @@ class Endable {
 }  // namespace
 
 GrpcCoordinatorService::GrpcCoordinatorService(WorkerRegistry& registry, LeaseTable& table,
-                                               Watchdog& watchdog,
+                                               base::Watchdog& watchdog,
                                                std::function<v1::CoordinatorInfo()> describe,
                                                Options options)
     : registry_(registry),

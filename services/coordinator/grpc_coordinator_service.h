@@ -8,9 +8,9 @@
 
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "base/watchdog.h"
 #include "histeq/v1/coordinator.grpc.pb.h"
 #include "lease_table.h"
-#include "watchdog.h"
 #include "worker_registry.h"
 
 namespace histeq::coordinator {
@@ -26,7 +26,7 @@ class GrpcCoordinatorService final : public v1::Coordinator::Service {
   };
 
   // The others outlive the service and its calls.
-  GrpcCoordinatorService(WorkerRegistry& registry, LeaseTable& table, Watchdog& watchdog,
+  GrpcCoordinatorService(WorkerRegistry& registry, LeaseTable& table, base::Watchdog& watchdog,
                          std::function<v1::CoordinatorInfo()> describe, Options options);
 
   grpc::Status Heartbeat(
@@ -40,7 +40,7 @@ class GrpcCoordinatorService final : public v1::Coordinator::Service {
  private:
   WorkerRegistry& registry_;
   LeaseTable& table_;
-  Watchdog& watchdog_;
+  base::Watchdog& watchdog_;
   const std::function<v1::CoordinatorInfo()> describe_;
   const Options options_;
 };

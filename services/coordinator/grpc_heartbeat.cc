@@ -4,9 +4,9 @@
 #include <memory>
 #include <utility>
 
-#include "fmt/format.h"
-#include "grpc_guarded_call.h"
+#include "base/error.h"
 #include "rpc/event_log.h"
+#include "rpc/guarded_call.h"
 #include "rpc/proto_convert.h"
 #include "rpc/retry.h"
 
@@ -17,7 +17,7 @@ constexpr absl::Duration kFarewell = absl::Seconds(2);
 }  // namespace
 
 FrontendHeartbeat::FrontendHeartbeat(std::shared_ptr<grpc::Channel> channel, LeaseTable& table,
-                                     Watchdog& watchdog, const base::Clock& clock,
+                                     base::Watchdog& watchdog, const base::Clock& clock,
                                      std::function<v1::CoordinatorInfo()> describe,
                                      std::function<void(bool)> connected, Options options)
     : stub_(v1::JobQueue::NewStub(std::move(channel))),
@@ -59,11 +59,16 @@ void FrontendHeartbeat::Run() {
       logged.clear();
     }
     if (stop_.token().cancelled()) return;
-    std::string error(status.message());
-    if (error != logged) {
+    // gRPC's texts of one and the same outage differ from try to try.
+    const auto detail = base::GetErrorDetail(status);
+    const std::string reason = detail.has_value() ? detail->reason : std::string();
+    std::string kind = absl::StatusCodeToString(status.code()) + " " + reason;
+    if (kind != logged) {
       rpc::LogEvent(rpc::LogLevel::kWarning, "frontend_lost",
-                    {{"code", absl::StatusCodeToString(status.code())}, {"error", error}});
-      logged = std::move(error);
+                    {{"code", absl::StatusCodeToString(status.code())},
+                     {"reason", reason},
+                     {"error", std::string(status.message())}});
+      logged = std::move(kind);
     }
     if (!backoff.Wait(stop_.token()).ok()) return;
   }
@@ -71,7 +76,7 @@ void FrontendHeartbeat::Run() {
 
 absl::Status FrontendHeartbeat::RunStream() {
   // A stop does not cancel a stream that works: the last request should still arrive.
-  GuardedCall call(watchdog_, options_.timeout, base::CancelToken());
+  rpc::GuardedCall call(watchdog_, options_.timeout, base::CancelToken());
   const std::shared_ptr<void> give_up = stop_.token().OnCancel([this, &call] {
     if (!answered_) call.Cancel();
   });

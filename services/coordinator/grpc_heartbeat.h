@@ -14,10 +14,10 @@
 #include "absl/time/time.h"
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "base/watchdog.h"
 #include "grpcpp/channel.h"
 #include "histeq/v1/job_queue.grpc.pb.h"
 #include "lease_table.h"
-#include "watchdog.h"
 
 namespace histeq::coordinator {
 
@@ -38,8 +38,9 @@ class FrontendHeartbeat {
 
   // `describe` gives this coordinator's state, from any thread. `connected(true)` is called after
   // the first answer on a stream, `connected(false)` when it is broken. The others outlive it.
-  FrontendHeartbeat(std::shared_ptr<grpc::Channel> channel, LeaseTable& table, Watchdog& watchdog,
-                    const base::Clock& clock, std::function<v1::CoordinatorInfo()> describe,
+  FrontendHeartbeat(std::shared_ptr<grpc::Channel> channel, LeaseTable& table,
+                    base::Watchdog& watchdog, const base::Clock& clock,
+                    std::function<v1::CoordinatorInfo()> describe,
                     std::function<void(bool)> connected, Options options);
   // Stop.
   ~FrontendHeartbeat();
@@ -61,7 +62,7 @@ class FrontendHeartbeat {
 
   const std::unique_ptr<v1::JobQueue::StubInterface> stub_;
   LeaseTable& table_;
-  Watchdog& watchdog_;
+  base::Watchdog& watchdog_;
   const base::Clock& clock_;
   const std::function<v1::CoordinatorInfo()> describe_;
   const std::function<void(bool)> connected_;

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
-#include "grpc_guarded_call.h"
+#include "rpc/guarded_call.h"
 #include "rpc/operation_convert.h"
 #include "rpc/proto_convert.h"
 #include "rpc/status.h"
@@ -24,8 +24,9 @@ std::span<const uint8_t> AsBytes(const std::string& text) {
 // The chunks of one ReadSource call as bytes.
 class SourceStream final : public base::ByteSource {
  public:
-  SourceStream(v1::JobQueue::StubInterface& stub, Watchdog& watchdog, absl::Duration stall_timeout,
-               const v1::ReadSourceRequest& request, const base::CancelToken& token)
+  SourceStream(v1::JobQueue::StubInterface& stub, base::Watchdog& watchdog,
+               absl::Duration stall_timeout, const v1::ReadSourceRequest& request,
+               const base::CancelToken& token)
       : call_(watchdog, stall_timeout, token),
         offset_(request.offset()),
         reader_(stub.ReadSource(&call_.context(), request)) {}
@@ -72,7 +73,7 @@ class SourceStream final : public base::ByteSource {
     return absl::OkStatus();
   }
 
-  GuardedCall call_;
+  rpc::GuardedCall call_;
   uint64_t offset_;
   const std::unique_ptr<grpc::ClientReaderInterface<v1::ReadSourceResponse>> reader_;
   v1::ReadSourceResponse response_;
@@ -82,7 +83,7 @@ class SourceStream final : public base::ByteSource {
 
 }  // namespace
 
-GrpcJobQueue::GrpcJobQueue(std::shared_ptr<grpc::Channel> channel, Watchdog& watchdog,
+GrpcJobQueue::GrpcJobQueue(std::shared_ptr<grpc::Channel> channel, base::Watchdog& watchdog,
                            Options options)
     : watchdog_(watchdog),
       options_(std::move(options)),
@@ -90,7 +91,7 @@ GrpcJobQueue::GrpcJobQueue(std::shared_ptr<grpc::Channel> channel, Watchdog& wat
 
 absl::StatusOr<std::optional<LeaseGrant>> GrpcJobQueue::Lease(absl::Duration wait,
                                                               const base::CancelToken& token) {
-  GuardedCall call(watchdog_, wait + options_.stall_timeout, token);
+  rpc::GuardedCall call(watchdog_, wait + options_.stall_timeout, token);
   v1::LeaseJobRequest request;
   request.set_coordinator(options_.coordinator);
   *request.mutable_wait() = rpc::ToProto(wait);
@@ -108,6 +109,14 @@ absl::StatusOr<std::optional<LeaseGrant>> GrpcJobQueue::Lease(absl::Duration wai
   grant.image_bytes = lease.image().size_bytes();
   grant.image_sha256 = lease.image().sha256();
   grant.operation = rpc::OperationFromProto(lease.operation());
+  if (lease.has_reference() || lease.has_reference_statistics()) {
+    LeaseGrant::Reference& reference = grant.reference.emplace();
+    reference.bytes = lease.reference().size_bytes();
+    reference.sha256 = lease.reference().sha256();
+    if (lease.has_reference_statistics()) {
+      reference.statistics = rpc::FromProto(lease.reference_statistics());
+    }
+  }
   return grant;
 }
 
@@ -124,7 +133,7 @@ absl::StatusOr<std::unique_ptr<base::ByteSource>> GrpcJobQueue::OpenSource(
 absl::Status GrpcJobQueue::Complete(const LeaseKey& key, const ReadResult& read,
                                     const engine::ImageStatistics* statistics,
                                     const base::CancelToken& token) {
-  GuardedCall call(watchdog_, options_.stall_timeout, token);
+  rpc::GuardedCall call(watchdog_, options_.stall_timeout, token);
   v1::CompleteJobResponse response;
   const auto writer = stub_->CompleteJob(&call.context(), &response);
   // Once a write fails the call is over, and Finish says why.
@@ -183,7 +192,7 @@ absl::Status GrpcJobQueue::Complete(const LeaseKey& key, const ReadResult& read,
 
 absl::Status GrpcJobQueue::Fail(const LeaseKey& key, Outcome outcome, const absl::Status& why,
                                 const base::CancelToken& token) {
-  GuardedCall call(watchdog_, options_.stall_timeout, token);
+  rpc::GuardedCall call(watchdog_, options_.stall_timeout, token);
   v1::FailJobRequest request;
   request.set_job_id(key.job_id);
   request.set_epoch(key.epoch);

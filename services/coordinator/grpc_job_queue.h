@@ -6,10 +6,10 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "base/watchdog.h"
 #include "grpcpp/channel.h"
 #include "histeq/v1/job_queue.grpc.pb.h"
 #include "job_queue.h"
-#include "watchdog.h"
 
 namespace histeq::coordinator {
 
@@ -27,7 +27,7 @@ class GrpcJobQueue final : public JobQueue {
   };
 
   // `watchdog` must outlive the queue and its streams.
-  GrpcJobQueue(std::shared_ptr<grpc::Channel> channel, Watchdog& watchdog, Options options);
+  GrpcJobQueue(std::shared_ptr<grpc::Channel> channel, base::Watchdog& watchdog, Options options);
 
   absl::StatusOr<std::optional<LeaseGrant>> Lease(absl::Duration wait,
                                                   const base::CancelToken& token) override;
@@ -41,7 +41,7 @@ class GrpcJobQueue final : public JobQueue {
                     const base::CancelToken& token) override;
 
  private:
-  Watchdog& watchdog_;
+  base::Watchdog& watchdog_;
   const Options options_;
   const std::unique_ptr<v1::JobQueue::StubInterface> stub_;
 };

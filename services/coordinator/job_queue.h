@@ -34,9 +34,15 @@ struct LeaseGrant {
   std::string image_sha256;
   // Or why it cannot be understood, which is a permanent error of the job.
   absl::StatusOr<engine::Operation> operation = absl::UnknownError("not set");
-  // The operation takes its histogram from a reference image that must be read with
-  // OpenSource(reference).
-  bool reads_reference = false;
+  // The image that an operation which reads_reference takes its histogram from.
+  struct Reference {
+    // To be read with OpenSource(reference).
+    uint64_t bytes = 0;
+    std::string sha256;
+    // Then there is nothing to be read.
+    std::optional<engine::ImageStatistics> statistics;
+  };
+  std::optional<Reference> reference;
 };
 
 // What the result is and how it ends.

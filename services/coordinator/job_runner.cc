@@ -114,23 +114,82 @@ void JobRunner::Run(uint32_t slot, const LeaseGrant& grant, std::shared_ptr<Held
   GiveUp(*lease, outcome, status);
 }
 
+// The bytes of the lease's image, or of its reference image, on their way to the decoder.
+class JobRunner::Source {
+ public:
+  Source(JobRunner& runner, const LeaseGrant& grant, HeldLease& lease, bool reference)
+      : lease_(lease),
+        stream_(
+            [&runner, &grant, token = lease.work(), reference](uint64_t offset) {
+              return runner.queue_.OpenSource(grant.key, offset, reference, token);
+            },
+            reference ? grant.reference->bytes : grant.image_bytes, lease.work(),
+            [&grant](uint64_t offset, const absl::Status& why) {
+              rpc::LogEvent(rpc::LogLevel::kWarning, "source_resumed",
+                            {{"job", grant.key.job_id},
+                             {"offset", fmt::format("{}", offset)},
+                             {"code", absl::StatusCodeToString(why.code())},
+                             {"error", Text(why)}});
+            }),
+        checked_(stream_, reference ? grant.reference->sha256 : grant.image_sha256),
+        ahead_(std::make_unique<ReadAhead>(checked_, runner.options_.read_ahead_bytes)) {}
+  ~Source() {
+    // Its thread reads the others.
+    ahead_.reset();
+    // A missing file (NOT_FOUND) is the job's trouble; these are the lease's.
+    if (stream_.failure().code() == absl::StatusCode::kFailedPrecondition ||
+        stream_.failure().code() == absl::StatusCode::kPermissionDenied) {
+      lease_.MarkLost(stream_.failure());
+    }
+  }
+  base::ByteSource& bytes() { return *ahead_; }
+
+ private:
+  HeldLease& lease_;
+  ResumingSource stream_;
+  CheckedSource checked_;
+  std::unique_ptr<ReadAhead> ahead_;
+};
+
+absl::StatusOr<std::vector<uint64_t>> JobRunner::ReadReference(const LeaseGrant& grant,
+                                                               HeldLease& lease,
+                                                               engine::Executor& executor,
+                                                               const engine::JobOptions& job) {
+  if (!grant.reference.has_value()) {
+    return base::MakeError(
+        absl::StatusCode::kNotFound, "the reference image is not there any more",
+        {.reason = "REFERENCE_MISSING", .field = "operation.equalize.reference"});
+  }
+  std::optional<engine::ImageStatistics> statistics = grant.reference->statistics;
+  if (!statistics.has_value()) {
+    // Writes nothing.
+    class NoBytes final : public base::ByteSink {
+     public:
+      absl::Status Write(std::span<const uint8_t>) override {
+        return absl::InternalError("an analysis has no bytes");
+      }
+    } nowhere;
+    engine::Operation analyze;
+    analyze.kind = engine::Operation::Kind::kAnalyze;
+    absl::StatusOr<engine::JobResult> result = absl::UnknownError("not run");
+    {
+      Source source(*this, grant, lease, /*reference=*/true);
+      result = engine::RunJob(source.bytes(), nowhere, analyze, executor, job);
+    }
+    if (!result.ok()) return base::Annotate(result.status(), "the reference image");
+    statistics = std::move(result->statistics);
+  }
+  if (!statistics.has_value() || statistics->channels.empty()) {
+    return absl::InternalError("the statistics of the reference image are empty");
+  }
+  // Gray, or luma.
+  return std::move(statistics->channels.front().histogram);
+}
+
 absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& lease,
                              Attempt& attempt) {
   HISTEQ_RETURN_IF_ERROR(grant.operation.status());
   const base::CancelToken token = lease.work();
-  const auto open = [&](bool reference) {
-    return [this, &grant, token, reference](uint64_t offset) {
-      return queue_.OpenSource(grant.key, offset, reference, token);
-    };
-  };
-  const auto resumed = [&](uint64_t offset, const absl::Status& why) {
-    rpc::LogEvent(rpc::LogLevel::kWarning, "source_resumed",
-                  {{"job", grant.key.job_id},
-                   {"offset", fmt::format("{}", offset)},
-                   {"code", absl::StatusCodeToString(why.code())},
-                   {"error", Text(why)}});
-  };
-
   base::MemoryBudget& budget = *budgets_[slot];
   ResultSpool spool(budget, options_.scratch_dir);
   std::unique_ptr<engine::Executor> executor = make_executor_(grant.key);
@@ -141,6 +200,12 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
   job.scratch_dir = options_.scratch_dir;
   job.small_image_bytes = options_.small_image_bytes;
   job.token = token;
+
+  engine::Operation operation = *grant.operation;
+  if (operation.reads_reference) {
+    HISTEQ_ASSIGN_OR_RETURN(operation.equalize.reference,
+                            ReadReference(grant, lease, *executor, job));
+  }
 
   // The result leaves while it is made: the first try follows the stitcher. When it breaks, the
   // next one waits for the end, so that a job longer than the frontend's patience is not sent in
@@ -167,23 +232,16 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
     progress.stage = stage == engine::JobStage::kAnalyze ? Stage::kAnalyze : Stage::kTransform;
     progress.segments_done = done;
     progress.segments_total = total;
+    progress.workers = executor->busy_workers();
     attempt.segments = total;
+    attempt.most_workers = std::max(attempt.most_workers, progress.workers);
     lease.SetProgress(progress);
   };
 
   absl::StatusOr<engine::JobResult> result = absl::UnknownError("not run");
   {
-    ResumingSource stream(open(false), grant.image_bytes, token, resumed);
-    CheckedSource checked(stream, grant.image_sha256);
-    {
-      ReadAhead source(checked, options_.read_ahead_bytes);
-      result = engine::RunJob(source, spool, *grant.operation, *executor, job);
-    }
-    // A missing file (NOT_FOUND) is the job's trouble; these are the lease's.
-    if (stream.failure().code() == absl::StatusCode::kFailedPrecondition ||
-        stream.failure().code() == absl::StatusCode::kPermissionDenied) {
-      lease.MarkLost(stream.failure());
-    }
+    Source source(*this, grant, lease, /*reference=*/false);
+    result = engine::RunJob(source.bytes(), spool, operation, *executor, job);
   }
   // Its slots are free for other jobs while this one is delivered.
   executor.reset();

@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/memory_budget.h"
 #include "codec/limits.h"
 #include "engine/executor.h"
+#include "engine/run_job.h"
 #include "job_queue.h"
 #include "lease_table.h"
 #include "result_spool.h"
@@ -42,8 +44,6 @@ class JobRunner {
  public:
   // The executor of one job, with the lease's name in its calls and logs.
   using MakeExecutor = std::function<std::unique_ptr<engine::Executor>(const LeaseKey& key)>;
-  // Workers that are busy with the job now.
-  using CountWorkers = std::function<uint32_t(const engine::Executor& executor)>;
 
   JobRunner(JobQueue& queue, MakeExecutor make_executor, const base::Clock& clock,
             JobRunnerOptions options);
@@ -52,8 +52,13 @@ class JobRunner {
 
  private:
   struct Attempt;
+  class Source;
 
   absl::Status Work(uint32_t slot, const LeaseGrant& grant, HeldLease& lease, Attempt& attempt);
+  // The histogram that the operation takes from the lease's reference image.
+  absl::StatusOr<std::vector<uint64_t>> ReadReference(const LeaseGrant& grant, HeldLease& lease,
+                                                      engine::Executor& executor,
+                                                      const engine::JobOptions& job);
   absl::Status Deliver(const LeaseGrant& grant, HeldLease& lease, ResultSpool& spool,
                        const engine::ImageStatistics* statistics, absl::Status early);
   void GiveUp(HeldLease& lease, Outcome outcome, const absl::Status& why);

@@ -15,7 +15,7 @@
 #include "absl/time/time.h"
 #include "base/cancel.h"
 #include "base/clock.h"
-#include "watchdog.h"
+#include "base/watchdog.h"
 
 namespace histeq::coordinator {
 
@@ -92,7 +92,7 @@ class HeldLease {
   mutable std::mutex mutex_;
   StopReason stop_reason_ = StopReason::kNone;
   Progress progress_;
-  std::unique_ptr<Watchdog::Alarm> alarm_;
+  std::unique_ptr<base::Watchdog::Alarm> alarm_;
 };
 
 // All held leases. A lease stops itself when it was not renewed for two thirds of its time,
@@ -102,7 +102,8 @@ class HeldLease {
 class LeaseTable {
  public:
   // `clock` and `watchdog` must outlive the table.
-  LeaseTable(const base::Clock& clock, Watchdog& watchdog) : clock_(clock), watchdog_(watchdog) {}
+  LeaseTable(const base::Clock& clock, base::Watchdog& watchdog)
+      : clock_(clock), watchdog_(watchdog) {}
 
   // Takes up a lease that is good for `ttl` from now. A lease of the same job under another epoch
   // that is still held is lost by that.
@@ -143,7 +144,7 @@ class LeaseTable {
   void Changed(bool urgent);
 
   const base::Clock& clock_;
-  Watchdog& watchdog_;
+  base::Watchdog& watchdog_;
   std::function<void()> changed_;
   mutable std::mutex mutex_;
   // Weak: the job's thread owns the lease.

@@ -85,7 +85,7 @@ absl::Status WorkerRegistry::Session::Update(const WorkerReport& report) {
   return absl::OkStatus();
 }
 
-WorkerRegistry::WorkerRegistry(const base::Clock& clock, Watchdog& watchdog,
+WorkerRegistry::WorkerRegistry(const base::Clock& clock, base::Watchdog& watchdog,
                                WorkerListener& listener, Probe probe, Options options)
     : clock_(clock),
       watchdog_(watchdog),

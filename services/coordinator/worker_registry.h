@@ -14,7 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
-#include "watchdog.h"
+#include "base/watchdog.h"
 
 namespace histeq::coordinator {
 
@@ -74,10 +74,10 @@ class WorkerRegistry {
     WorkerRegistry& registry_;
     const uint64_t id_;
     const std::string name_;
-    std::unique_ptr<Watchdog::Alarm> alarm_;
+    std::unique_ptr<base::Watchdog::Alarm> alarm_;
   };
 
-  WorkerRegistry(const base::Clock& clock, Watchdog& watchdog, WorkerListener& listener,
+  WorkerRegistry(const base::Clock& clock, base::Watchdog& watchdog, WorkerListener& listener,
                  Probe probe, Options options);
 
   // Attaches a worker after a check of its report and a call back to its address. `end` is called
@@ -119,7 +119,7 @@ class WorkerRegistry {
   void Expire(uint64_t id, const std::string& name);
 
   const base::Clock& clock_;
-  Watchdog& watchdog_;
+  base::Watchdog& watchdog_;
   WorkerListener& listener_;
   const Probe probe_;
   const Options options_;

@@ -20,10 +20,13 @@ struct RemoteExecutorOptions {
   std::string coordinator;
   // Segments that may be finished while one before them is not.
   uint32_t window = 32;
-  // A segment's call on which nothing moves for so long goes to somebody else; so does the worker's
-  // reputation: after a stall it gets no work for `hold_back`.
+  // A segment's call on which nothing moves for so long goes to somebody else; the worker
+  // gets no work for `hold_back`, longer when it happens again and again.
   absl::Duration stall_timeout = absl::Seconds(20);
   absl::Duration hold_back = absl::Seconds(5);
+  // With nothing else to do, a segment that is out for longer than this (and longer than three
+  // times what a segment takes) is also given to another worker; the first to finish wins.
+  absl::Duration hedge_after = absl::Seconds(1);
   // Worker faults of one segment before this process does it itself.
   uint32_t max_remote_tries = 3;
   size_t chunk_bytes = 256 << 10;

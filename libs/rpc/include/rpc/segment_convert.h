@@ -9,18 +9,35 @@
 
 namespace histeq::rpc {
 
-// All of a TransformSegment header but context and mapping_id.
+// All of a TransformSegment header but context and mapping_id. A reference histogram is left out:
+// it is in the mapping, and workers need nothing else of it.
 void ToProto(const engine::TransformSpec& spec, const engine::Segment& segment,
              v1::TransformSegmentRequest::Header& header);
 
+// First word of AnalyzeSegmentResponse.statistics; Statistics::words() follow.
+inline constexpr uint64_t kStatisticsVersion = 1;
+
+// What a segment's header says, checked so that the samples can be received and counted.
+struct ReceivedRows {
+  codec::RasterLayout layout;
+  EqualizeParameters parameters;
+  // Of the whole image.
+  ImageShape shape;
+  engine::Segment segment;
+  uint64_t sample_bytes = 0;
+};
+// - INVALID_ARGUMENT: INVALID_LAYOUT, INVALID_SEGMENT (rows that are not whole units of the image,
+//   or another number of bytes than they have), BAD_PARAMETER.
+absl::StatusOr<ReceivedRows> FromProto(const v1::SegmentHeader& header);
+
 // What the header says, without the mapping; checked so that the samples can be received, mapped
-// and encoded. INVALID_ARGUMENT INVALID_LAYOUT, INVALID_ENCODE_SPEC, INVALID_SEGMENT,
-// BAD_PARAMETER.
+// and encoded.
 struct ReceivedSegment {
   engine::TransformSpec spec;
   engine::Segment segment;
   uint64_t sample_bytes = 0;
 };
+// - INVALID_ARGUMENT: as above, and INVALID_ENCODE_SPEC; rows must begin where a fragment may.
 absl::StatusOr<ReceivedSegment> FromProto(const v1::TransformSegmentRequest::Header& header);
 
 }  // namespace histeq::rpc

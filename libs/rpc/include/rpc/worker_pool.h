@@ -41,10 +41,10 @@ class WorkerPool {
 
   // For the executors of this library.
   struct State;
-  State& state() { return *state_; }
+  const std::shared_ptr<State>& state() { return state_; }
 
  private:
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace histeq::rpc

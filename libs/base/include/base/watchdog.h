@@ -13,7 +13,7 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 
-namespace histeq::coordinator {
+namespace histeq::base {
 
 // One thread that watches any number of deadlines on a monotonic clock. Thread-safe. Must outlive
 // its alarms.
@@ -39,7 +39,7 @@ class Watchdog {
     const uint64_t id_;
   };
 
-  explicit Watchdog(const base::Clock& clock);
+  explicit Watchdog(const Clock& clock);
   ~Watchdog();
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
@@ -65,7 +65,7 @@ class Watchdog {
   void SetDeadline(uint64_t id, absl::Duration at);
   void Remove(uint64_t id);
 
-  const base::Clock& clock_;
+  const Clock& clock_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<uint64_t, Entry> entries_;
@@ -78,4 +78,4 @@ class Watchdog {
   std::thread thread_;
 };
 
-}  // namespace histeq::coordinator
+}  // namespace histeq::base

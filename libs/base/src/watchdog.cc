@@ -1,9 +1,9 @@
-#include "watchdog.h"
+#include "base/watchdog.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace histeq::coordinator {
+namespace histeq::base {
 
 Watchdog::Alarm::~Alarm() { watchdog_.Remove(id_); }
 void Watchdog::Alarm::SetDeadline(absl::Duration at) { watchdog_.SetDeadline(id_, at); }
@@ -11,7 +11,7 @@ void Watchdog::Alarm::Extend(absl::Duration timeout) {
   watchdog_.SetDeadline(id_, watchdog_.clock_.Monotonic() + timeout);
 }
 
-Watchdog::Watchdog(const base::Clock& clock) : clock_(clock), thread_([this] { Run(); }) {}
+Watchdog::Watchdog(const Clock& clock) : clock_(clock), thread_([this] { Run(); }) {}
 
 Watchdog::~Watchdog() {
   {
@@ -87,4 +87,4 @@ void Watchdog::Run() {
   }
 }
 
-}  // namespace histeq::coordinator
+}  // namespace histeq::base

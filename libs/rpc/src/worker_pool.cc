@@ -1,0 +1,186 @@
+#include "rpc/worker_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "fmt/format.h"
+#include "rpc/channel.h"
+#include "worker_pool_state.h"
+
+namespace histeq::rpc {
+namespace {
+
+// Names remembered for each worker; a wrong guess costs one message.
+constexpr size_t kMappingsRemembered = 256;
+constexpr uint32_t kLongestPunishment = 8;
+
+}  // namespace
+
+PooledWorker::PooledWorker(PoolWorker given)
+    : stub(v1::Worker::NewStub(MakeChannel(given.address))), info(std::move(given)) {}
+
+bool PooledWorker::Knows(const std::string& mapping_id) const {
+  return std::find(mappings_.begin(), mappings_.end(), mapping_id) != mappings_.end();
+}
+
+void PooledWorker::Learn(const std::string& mapping_id) {
+  Forget(mapping_id);
+  mappings_.push_front(mapping_id);
+  if (mappings_.size() > kMappingsRemembered) mappings_.pop_back();
+}
+
+void PooledWorker::Forget(const std::string& mapping_id) { mappings_.remove(mapping_id); }
+
+WorkerPool::State::State() : clock(base::SystemClock()), watchdog(clock) {}
+
+void WorkerPool::State::NotifyAll() {
+  for (Claimant* claimant : claimants) claimant->changed.notify_all();
+}
+
+void WorkerPool::State::Enter(Claimant& claimant) { claimants.push_back(&claimant); }
+
+void WorkerPool::State::Leave(Claimant& claimant) {
+  claimants.remove(&claimant);
+  if (claimant.wants) NotifyAll();
+}
+
+void WorkerPool::State::SetWants(Claimant& claimant, bool wants) {
+  if (claimant.wants && !wants) {
+    for (Claimant* other : claimants) {
+      if (other != &claimant && other->wants) other->changed.notify_all();
+    }
+  }
+  claimant.wants = wants;
+}
+
+bool WorkerPool::State::Usable(const PooledWorker& worker, uint64_t bytes) const {
+  return !worker.info.draining && worker.info.slots > 0 && worker.held_until <= Now() &&
+         (worker.info.memory_bytes == 0 || bytes <= worker.info.memory_bytes);
+}
+
+bool WorkerPool::State::AnyUsable(uint64_t bytes) const {
+  return std::any_of(workers.begin(), workers.end(),
+                     [&](const auto& entry) { return Usable(*entry.second, bytes); });
+}
+
+absl::Duration WorkerPool::State::NextRelease() const {
+  absl::Duration next = absl::InfiniteDuration();
+  for (const auto& [name, worker] : workers) {
+    if (worker->held_until > Now()) next = std::min(next, worker->held_until);
+  }
+  return next;
+}
+
+std::shared_ptr<PooledWorker> WorkerPool::State::TryAcquire(Claimant& claimant, uint64_t bytes,
+                                                            const PooledWorker* not_on,
+                                                            bool spare) {
+  for (const Claimant* other : claimants) {
+    if (other != &claimant && other->wants && (spare || other->held < claimant.held)) {
+      return nullptr;
+    }
+  }
+  std::shared_ptr<PooledWorker> best;
+  double best_load = 0;
+  for (const auto& [name, worker] : workers) {
+    if (worker.get() == not_on || worker->used >= worker->info.slots || !Usable(*worker, bytes)) {
+      continue;
+    }
+    const double load = static_cast<double>(worker->used) / worker->info.slots;
+    if (best == nullptr || load < best_load) {
+      best = worker;
+      best_load = load;
+    }
+  }
+  if (best == nullptr) return nullptr;
+  ++best->used;
+  ++claimant.held;
+  // Now it may be their turn for what is left.
+  for (Claimant* other : claimants) {
+    if (other != &claimant && other->wants) other->changed.notify_all();
+  }
+  return best;
+}
+
+void WorkerPool::State::Release(Claimant& claimant, PooledWorker& worker) {
+  --worker.used;
+  --claimant.held;
+  NotifyAll();
+}
+
+void WorkerPool::State::Punish(PooledWorker& worker, absl::Duration time) {
+  // What was sent before the first failure was known tells nothing new.
+  if (worker.held_until > Now() && !worker.refused) return;
+  worker.held_until =
+      Now() + time * std::min(uint32_t{1} << std::min(worker.faults, 8u), kLongestPunishment);
+  worker.refused = false;
+  ++worker.faults;
+  NotifyAll();
+}
+
+void WorkerPool::State::HoldBack(PooledWorker& worker, absl::Duration time) {
+  if (worker.held_until > Now()) return;
+  worker.held_until = Now() + time;
+  worker.refused = true;
+  NotifyAll();
+}
+
+WorkerPool::WorkerPool() : state_(std::make_shared<State>()) {}
+
+WorkerPool::~WorkerPool() = default;
+
+void WorkerPool::Update(const PoolWorker& worker) {
+  // Opened, and the old one closed, without the lock.
+  std::shared_ptr<PooledWorker> fresh, old;
+  {
+    std::lock_guard lock(state_->mutex);
+    const auto found = state_->workers.find(worker.name);
+    if (found != state_->workers.end() && found->second->info.address == worker.address) {
+      PooledWorker& known = *found->second;
+      known.info = worker;
+      if (known.refused && worker.free_slots > 0) {
+        known.refused = false;
+        known.held_until = -absl::InfiniteDuration();
+      }
+      state_->NotifyAll();
+      return;
+    }
+  }
+  fresh = std::make_shared<PooledWorker>(worker);
+  {
+    std::lock_guard lock(state_->mutex);
+    old = std::exchange(state_->workers[worker.name], std::move(fresh));
+    state_->NotifyAll();
+  }
+  if (old != nullptr) {
+    old->gone.Cancel(
+        absl::UnavailableError(fmt::format("worker {} has another address now", worker.name)));
+  }
+}
+
+void WorkerPool::Remove(const std::string& name) {
+  std::shared_ptr<PooledWorker> old;
+  {
+    std::lock_guard lock(state_->mutex);
+    const auto found = state_->workers.find(name);
+    if (found == state_->workers.end()) return;
+    old = std::move(found->second);
+    state_->workers.erase(found);
+    state_->NotifyAll();
+  }
+  old->gone.Cancel(absl::UnavailableError(fmt::format("worker {} is gone", name)));
+}
+
+uint64_t WorkerPool::SegmentsDone(const std::string& name) const {
+  std::lock_guard lock(state_->mutex);
+  const auto found = state_->workers.find(name);
+  return found == state_->workers.end() ? 0 : found->second->segments_done;
+}
+
+size_t WorkerPool::size() const {
+  std::lock_guard lock(state_->mutex);
+  return static_cast<size_t>(
+      std::count_if(state_->workers.begin(), state_->workers.end(),
+                    [this](const auto& entry) { return state_->Usable(*entry.second, 0); }));
+}
+
+}  // namespace histeq::rpc

@@ -1,0 +1,166 @@
+#include "grpc_coordinator_link.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "fmt/format.h"
+#include "rpc/channel.h"
+#include "rpc/event_log.h"
+#include "rpc/guarded_call.h"
+#include "rpc/proto_convert.h"
+#include "rpc/retry.h"
+
+namespace histeq::worker {
+
+bool AttachedCoordinators::Attach(const std::string& name, const void* link) {
+  std::lock_guard lock(mutex_);
+  return links_.emplace(name, link).first->second == link;
+}
+
+void AttachedCoordinators::Detach(const std::string& name, const void* link) {
+  std::lock_guard lock(mutex_);
+  const auto found = links_.find(name);
+  if (found != links_.end() && found->second == link) links_.erase(found);
+}
+
+bool AttachedCoordinators::HasOther(const std::string& name, const void* link) const {
+  std::lock_guard lock(mutex_);
+  const auto found = links_.find(name);
+  return found != links_.end() && found->second != link;
+}
+
+CoordinatorLink::CoordinatorLink(std::string address, base::Watchdog& watchdog,
+                                 AttachedCoordinators& attached,
+                                 std::function<v1::WorkerInfo()> describe, Options options)
+    : address_(std::move(address)),
+      stub_(v1::Coordinator::NewStub(rpc::MakeChannel(address_))),
+      watchdog_(watchdog),
+      attached_(attached),
+      describe_(std::move(describe)),
+      options_(options),
+      thread_([this] { Run(); }) {}
+
+CoordinatorLink::~CoordinatorLink() { Stop(); }
+
+void CoordinatorLink::Wake() {
+  std::lock_guard lock(mutex_);
+  news_ = true;
+  changed_.notify_all();
+}
+
+void CoordinatorLink::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  stop_.Cancel(absl::UnavailableError("the worker is shutting down"));
+  if (thread_.joinable()) thread_.join();
+}
+
+bool CoordinatorLink::connected() const {
+  std::lock_guard lock(mutex_);
+  return connected_;
+}
+
+void CoordinatorLink::Run() {
+  rpc::Backoff backoff;
+  while (true) {
+    // While another address leads to this coordinator, this one would only take its place.
+    if (coordinator_.empty() || !attached_.HasOther(coordinator_, this)) {
+      const absl::Status status = RunStream();
+      bool was_connected;
+      {
+        std::lock_guard lock(mutex_);
+        was_connected = std::exchange(connected_, false);
+      }
+      if (was_connected) {
+        attached_.Detach(coordinator_, this);
+        backoff.Reset();
+        logged_.clear();
+      }
+      if (stop_.token().cancelled()) return;
+      LogOutage(status);
+    }
+    if (!backoff.Wait(stop_.token()).ok()) return;
+  }
+}
+
+void CoordinatorLink::LogOutage(const absl::Status& status) {
+  const auto detail = base::GetErrorDetail(status);
+  const std::string reason = detail.has_value() ? detail->reason : std::string();
+  std::string kind = absl::StatusCodeToString(status.code()) + " " + reason;
+  if (kind == logged_) return;
+  logged_ = std::move(kind);
+  rpc::LogEvent(rpc::LogLevel::kWarning, "coordinator_lost",
+                {{"coordinator", coordinator_},
+                 {"address", address_},
+                 {"code", absl::StatusCodeToString(status.code())},
+                 {"reason", reason},
+                 {"error", std::string(status.message())}});
+}
+
+absl::Status CoordinatorLink::RunStream() {
+  rpc::GuardedCall call(watchdog_, options_.timeout, stop_.token());
+  const auto stream = stub_->Heartbeat(&call.context());
+  absl::Duration interval = options_.interval;
+  bool draining = false;
+  while (true) {
+    {
+      // Before the state is read: what changes from here on is news for the next request.
+      std::lock_guard lock(mutex_);
+      news_ = false;
+    }
+    v1::CoordinatorHeartbeatRequest request;
+    *request.mutable_worker() = describe_();
+    const absl::Duration sent_at = base::SystemClock().Monotonic();
+    v1::CoordinatorHeartbeatResponse response;
+    call.Begin();
+    if (!stream->Write(request) || !stream->Read(&response)) break;
+    call.Pause();
+    if (response.has_interval()) {
+      interval = std::clamp(rpc::FromProto(response.interval()), absl::Milliseconds(100),
+                            absl::Seconds(60));
+    }
+    if (!connected()) {
+      coordinator_ = response.coordinator().substr(0, 255);
+      if (!attached_.Attach(coordinator_, this)) {
+        call.Cancel();
+        call.Begin();
+        stream->Finish();
+        return absl::AlreadyExistsError(
+            fmt::format("another address of the list leads to coordinator {} too", coordinator_));
+      }
+      {
+        std::lock_guard lock(mutex_);
+        connected_ = true;
+      }
+      rpc::LogEvent(rpc::LogLevel::kInfo, "coordinator_connected",
+                    {{"coordinator", coordinator_}, {"address", address_}});
+    }
+    if (response.draining() != draining) {
+      draining = response.draining();
+      rpc::LogEvent(rpc::LogLevel::kInfo, draining ? "coordinator_draining" : "coordinator_serving",
+                    {{"coordinator", coordinator_}, {"address", address_}});
+    }
+    if (!WaitNext(sent_at, interval)) break;
+  }
+  call.Begin();
+  const absl::Status status = call.Result(stream->Finish());
+  return status.ok() ? absl::UnavailableError("the coordinator ended the stream") : status;
+}
+
+bool CoordinatorLink::WaitNext(absl::Duration sent_at, absl::Duration interval) {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    const absl::Duration due = sent_at + (news_ ? std::min(options_.gap, interval) : interval);
+    const absl::Duration left = due - base::SystemClock().Monotonic();
+    if (left <= absl::ZeroDuration()) return true;
+    changed_.wait_for(lock, absl::ToChronoNanoseconds(left));
+  }
+  return false;
+}
+
+}  // namespace histeq::worker
