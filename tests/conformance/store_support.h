@@ -2,9 +2,11 @@
 
 // What the tests of the store share: a clock to move, a folder that goes away, made-up images.
 
+#include <catch2/catch.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "store/blob_store.h"
+#include "store/catalog.h"
 #include "store/records.h"
 
 namespace histeq::store::testing {
@@ -85,6 +88,24 @@ inline ImageFacts MakeFacts(const BlobInfo& blob) {
   ImageFacts facts = MakeFacts(blob.location, blob.size_bytes);
   facts.sha256 = blob.sha256;
   return facts;
+}
+
+inline UploadHeader MakeHeader(const std::string& upload_id, std::optional<JobSpec> job = {}) {
+  UploadHeader header;
+  header.upload_id = upload_id;
+  header.name = "photo.jpg";
+  header.job = std::move(job);
+  return header;
+}
+
+// Uploads an image, with the job if there is one; a status that is not OK ends the test.
+inline FinishedUpload AddImage(Catalog& catalog, const std::string& upload_id,
+                               std::optional<JobSpec> job = {}) {
+  const auto upload = catalog.BeginUpload(MakeHeader(upload_id, std::move(job)), "k" + upload_id);
+  REQUIRE(upload.status() == absl::OkStatus());
+  auto finished = catalog.FinishUpload(upload_id, MakeFacts("blob:" + upload_id));
+  REQUIRE(finished.status() == absl::OkStatus());
+  return *std::move(finished);
 }
 
 inline JobSpec EqualizeSpec(const std::string& operation = "equalize") {
