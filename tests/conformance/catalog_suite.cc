@@ -303,9 +303,9 @@ TEMPLATE_TEST_CASE("lists are filtered", "", CATALOGS) {
   REQUIRE(catalog.LeaseNext("c", 0)->has_value());
   const auto list = [&](std::optional<JobState> state, const std::string& image) {
     std::vector<std::string> found;
-    for (const JobRecord& job : catalog.ListJobs({state, image}, 0, "")->records) {
-      found.push_back(job.id);
-    }
+    const auto page = catalog.ListJobs({state, image}, 0, "");
+    REQUIRE(page.ok());
+    for (const JobRecord& job : page->records) found.push_back(job.id);
     return found;
   };
   using Ids = std::vector<std::string>;
