@@ -3,8 +3,8 @@
 // What every service's main does: flags, log, signals, memory settings.
 
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "CLI/CLI.hpp"
