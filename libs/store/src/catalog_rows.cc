@@ -289,15 +289,15 @@ absl::StatusOr<std::vector<NumberedJob>> ListJobRows(Database& db, std::optional
 absl::Status EndBackoffs(Database& db, absl::Time after, absl::Time end) {
   HISTEQ_ASSIGN_OR_RETURN(
       Statement statement,
-      db.Prepare("UPDATE jobs SET not_before = 0 WHERE state = 1 AND not_before > 0 AND not_before "
-                 "> ? AND not_before <= ?"));
+      db.Prepare("UPDATE jobs INDEXED BY jobs_waiting SET not_before = 0 WHERE state = 1 AND "
+                 "not_before > 0 AND not_before > ? AND not_before <= ?"));
   return statement.Bind(ToMicros(after)).Bind(ToMicros(end)).Run();
 }
 
 absl::StatusOr<std::optional<absl::Time>> FindNextWaiting(Database& db) {
   HISTEQ_ASSIGN_OR_RETURN(Statement statement,
-                          db.Prepare("SELECT not_before FROM jobs WHERE state = 1 AND not_before > "
-                                     "0 ORDER BY not_before LIMIT 1"));
+                          db.Prepare("SELECT not_before FROM jobs INDEXED BY jobs_waiting WHERE "
+                                     "state = 1 AND not_before > 0 ORDER BY not_before LIMIT 1"));
   HISTEQ_ASSIGN_OR_RETURN(const bool found, statement.Step());
   if (!found) return std::optional<absl::Time>();
   return std::optional<absl::Time>(FromMicros(statement.Int(0)));

@@ -95,8 +95,8 @@ class SqliteCatalog final : public Catalog {
         generator_(std::random_device{}()),
         leases_(*options_.clock, limits_.lease_ttl),
         work_(*options_.clock),
-        readers_(file),
-        writes_(std::move(db)) {}
+        writes_(std::move(db)),
+        readers_(file) {}
 
   // What is kept in memory beside the database. Before any other call.
   absl::Status Load();
@@ -167,6 +167,8 @@ class SqliteCatalog final : public Catalog {
     return std::uniform_real_distribution<double>(0, 1)(generator_);
   }
 
+  // OK while the file has room for more images and jobs, beyond what those that are there need.
+  absl::Status CheckRoom(Database& db) const;
   absl::Status CheckQueue(Database& db) const;
   absl::Status CheckReference(Database& db, const JobSpec& spec) const;
   // Inserts a job in state kQueued, with its hints.
@@ -203,9 +205,10 @@ class SqliteCatalog final : public Catalog {
   std::map<std::string, std::string> coordinators_;
   // Coordinators that were refused a lease because of what they hold. Only on the writing thread.
   std::set<std::string> at_limit_;
-  ReadPool readers_;
-  // Last, so that its thread ends before what it uses.
+  // After all that its thread uses.
   WriteQueue writes_;
+  // Last: the writing connection must be the last to close, only it can fold the log into the file.
+  ReadPool readers_;
 };
 
 absl::Status SqliteCatalog::Load() {
@@ -233,6 +236,26 @@ absl::Status SqliteCatalog::Load() {
 }
 
 // ---- Uploads
+
+absl::Status SqliteCatalog::CheckRoom(Database& db) const {
+  if (options_.max_file_bytes == 0) return absl::OkStatus();
+  const auto limit = static_cast<int64_t>(options_.max_file_bytes - options_.max_file_bytes / 8);
+  int64_t pages = 0;
+  {
+    HISTEQ_ASSIGN_OR_RETURN(Statement row, db.Prepare("PRAGMA page_count"));
+    HISTEQ_RETURN_IF_ERROR(row.Step().status());
+    pages = row.Int(0);
+  }
+  HISTEQ_ASSIGN_OR_RETURN(Statement row, db.Prepare("PRAGMA freelist_count"));
+  HISTEQ_RETURN_IF_ERROR(row.Step().status());
+  const int64_t bytes = (pages - row.Int(0)) * kPageBytes;
+  if (bytes < limit) return absl::OkStatus();
+  return StoreError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
+                    fmt::format("the catalog is full: {} of {} bytes are used, the rest is for the "
+                                "jobs that are there; delete images that are not needed",
+                                bytes, options_.max_file_bytes),
+                    {{"limit", std::to_string(limit)}, {"actual", std::to_string(bytes)}});
+}
 
 absl::Status SqliteCatalog::CheckQueue(Database& db) const {
   HISTEQ_ASSIGN_OR_RETURN(const uint64_t queued, CountJobRows(db, JobState::kQueued));
@@ -308,6 +331,7 @@ absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& head
           statement.Bind(ToMicros(row->upload.touch_time)).Bind(header.upload_id).Run());
       return std::move(row->upload);
     }
+    HISTEQ_RETURN_IF_ERROR(CheckRoom(db));
     UploadRecord upload;
     upload.header = header;
     upload.blob_key = blob_key;
@@ -500,6 +524,7 @@ absl::StatusOr<JobRecord> SqliteCatalog::CreateJob(const std::string& request_id
     }
     HISTEQ_ASSIGN_OR_RETURN(const auto image, FindImage(context.db, image_id));
     if (!image.has_value()) return ImageNotFound(image_id);
+    HISTEQ_RETURN_IF_ERROR(CheckRoom(context.db));
     return Queue(context, *image, spec, request_id);
   });
 }

@@ -20,7 +20,9 @@ struct SqliteCatalogOptions {
   // A number in [0, 1) for the back-off's jitter; empty: the system's randomness. Called by one
   // thread at a time.
   std::function<double()> random;
-  // The file may not grow beyond this; 0: no limit. Beyond it calls fail with DISK_FULL.
+  // The file may not grow beyond this; 0: no limit. Beyond it calls fail with DISK_FULL. New
+  // uploads and CreateJob are refused at 7/8 of it, so that the jobs that are there can go on and
+  // end.
   uint64_t max_file_bytes = 0;
   // Look through the whole file for damage when opening it (about 1 s for each 500 MB).
   bool check_when_opening = true;

@@ -1,0 +1,91 @@
+#include "store/sweep.h"
+
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "../../conformance/store_harness.h"
+#include "../../conformance/store_support.h"
+
+namespace histeq::store::testing {
+namespace {
+
+// A blob of 100 bytes under `key`; partial or finished.
+void PutBlob(BlobStore& store, const std::string& key, bool finish) {
+  auto writer = store.OpenPartial(key, {});
+  REQUIRE(writer.ok());
+  REQUIRE((*writer)->Write(RandomContent(100, 1)).ok());
+  if (finish) {
+    REQUIRE((*writer)->Finish({}).ok());
+  }
+}
+
+TEST_CASE("the sweep at start deletes what nobody refers to, and nothing else") {
+  SqliteHarness catalogs;
+  FileBlobHarness blobs;
+  Catalog& catalog = catalogs.catalog();
+  BlobStore& store = blobs.store();
+  // An upload in the middle, one finished but not registered, and an image.
+  const std::string partial = store.NewKey();
+  const std::string unregistered = store.NewKey();
+  const std::string image = store.NewKey();
+  REQUIRE(catalog.BeginUpload(MakeHeader("partial"), partial).ok());
+  REQUIRE(catalog.BeginUpload(MakeHeader("unregistered"), unregistered).ok());
+  REQUIRE(catalog.BeginUpload(MakeHeader("image"), image).ok());
+  PutBlob(store, partial, false);
+  PutBlob(store, unregistered, true);
+  PutBlob(store, image, true);
+  REQUIRE(catalog.FinishUpload("image", MakeFacts(store.LocationOf(image))).ok());
+  // A result that was never registered, a partial blob of nobody, bytes of a deleted image.
+  PutBlob(store, store.NewKey(), true);
+  PutBlob(store, store.NewKey(), false);
+  const std::string deleted = store.NewKey();
+  REQUIRE(catalog.BeginUpload(MakeHeader("deleted"), deleted).ok());
+  PutBlob(store, deleted, true);
+  const auto finished = catalog.FinishUpload("deleted", MakeFacts(store.LocationOf(deleted)));
+  REQUIRE(catalog.DeleteImage(finished->image.id).ok());
+
+  const auto report = SweepOrphans(catalog, store);
+  REQUIRE(report.ok());
+  CHECK(report->blobs_deleted == 2);
+  CHECK(report->partials_deleted == 1);
+  CHECK(report->bytes_freed == 300);
+  CHECK(CountEntries(store) == 3);
+  for (const std::string& key : {partial, unregistered, image}) {
+    CHECK(store.CommittedBytes(key).value() == 100);
+  }
+  CHECK(SweepOrphans(catalog, store)->bytes_freed == 0);
+}
+
+TEST_CASE("abandoned uploads go with their bytes, unless somebody is sending") {
+  SqliteHarness catalogs;
+  FileBlobHarness blobs;
+  Catalog& catalog = catalogs.catalog();
+  BlobStore& store = blobs.store();
+  std::map<std::string, std::string> keys;
+  for (const std::string id : {"old", "empty", "sending", "unregistered", "new"}) {
+    keys[id] = store.NewKey();
+    if (id == "new") catalogs.clock.Advance(absl::Hours(2));
+    REQUIRE(catalog.BeginUpload(MakeHeader(id), keys[id]).ok());
+    if (id != "empty" && id != "sending") PutBlob(store, keys[id], id == "unregistered");
+  }
+  auto writer = store.OpenPartial(keys["sending"], {});
+  REQUIRE((*writer)->Write(RandomContent(100, 1)).ok());
+  const absl::Time before = catalogs.clock.Now() - absl::Hours(1);
+  const auto report = SweepAbandonedUploads(catalog, store, before);
+  REQUIRE(report.ok());
+  CHECK(report->uploads_forgotten == 3);
+  CHECK(report->bytes_freed == 200);
+  for (const std::string id : {"old", "empty", "unregistered"}) {
+    CHECK(ReasonOf(catalog.GetUpload(id)) == "UPLOAD_NOT_FOUND");
+    CHECK(store.CommittedBytes(keys[id]).value() == 0);
+  }
+  REQUIRE((*writer)->Write(RandomContent(100, 2)).ok());
+  REQUIRE((*writer)->Finish({200, {}}).ok());
+  CHECK(catalog.FinishUpload("sending", MakeFacts(store.LocationOf(keys["sending"]))).ok());
+  writer->reset();
+  CHECK(store.CommittedBytes(keys["new"]).value() == 100);
+  CHECK(SweepAbandonedUploads(catalog, store, before)->uploads_forgotten == 0);
+}
+
+}  // namespace
+}  // namespace histeq::store::testing
