@@ -11,6 +11,24 @@
 
 namespace histeq::store {
 
+namespace {
+
+// Why a write to the log or the file failed; 0: not known. SQLite tells a full disk apart, but not
+// a quota or a limit of the process, and forgets the errno of a failed commit.
+int WriteErrno(sqlite3* db, int code) {
+  int error = 0;
+  if (db == nullptr || code != SQLITE_IOERR_WRITE) return error;
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  if (log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+  }
+  if (error == 0) sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &error);
+  return error;
+}
+
+}  // namespace
+
 absl::Status SqliteError(sqlite3* db, int code) {
   // Also with a null `db`.
   const std::string what = db == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(db);
@@ -27,12 +45,8 @@ absl::Status SqliteError(sqlite3* db, int code) {
                       "the data folder away to begin with an empty one",
                       what));
     default:
-      // A quota, and a limit of the process.
-      if ((code & 0xFF) == SQLITE_IOERR && db != nullptr) {
-        const int error = sqlite3_system_errno(db);
-        if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
-          return IoError(error, "the catalog cannot grow");
-        }
+      if (const int error = WriteErrno(db, code); error == EDQUOT || error == EFBIG) {
+        return IoError(error, "the catalog cannot grow");
       }
       return StoreError(absl::StatusCode::kInternal, "CATALOG_IO",
                         fmt::format("the catalog's database failed: {} (code {})", what, code),
