@@ -84,7 +84,9 @@ class JpegDecoder final : public Decoder {
       } else {
         const bool cmyk =
             cinfo_.jpeg_color_space == JCS_CMYK || cinfo_.jpeg_color_space == JCS_YCCK;
-        cinfo_.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+        const bool keep_ycc =
+            options_.mode == SampleMode::kInterleavedYCbCr && cinfo_.jpeg_color_space == JCS_YCbCr;
+        cinfo_.out_color_space = cmyk ? JCS_CMYK : keep_ycc ? JCS_YCbCr : JCS_RGB;
       }
       jpeg_start_decompress(&cinfo_);
     }));
@@ -217,7 +219,8 @@ class JpegDecoder final : public Decoder {
                                   .vertical_sampling = v});
       }
     } else {
-      jpeg.color_transform = JpegColorTransform::kRgbToYCbCr;
+      jpeg.color_transform = cinfo_.out_color_space == JCS_YCbCr ? JpegColorTransform::kYCbCr
+                                                                 : JpegColorTransform::kRgbToYCbCr;
       const bool ycc = cinfo_.jpeg_color_space == JCS_YCbCr;
       const jpeg_component_info* c = cinfo_.comp_info;
       const bool usual = ycc && c[0].h_samp_factor <= 2 && c[0].v_samp_factor <= 2 &&

@@ -23,6 +23,9 @@ enum class SampleMode {
   kRawPlanes,
   // Gray, gray and alpha, RGB or RGBA in one plane; JPEG colours are decoded to RGB.
   kInterleaved,
+  // For measuring, not for encoding: as kInterleaved, but the pixels of a YCbCr JPEG are Y, Cb and
+  // Cr. Then color_transform of the encode spec is kYCbCr, and the layout has one plane.
+  kInterleavedYCbCr,
 };
 
 struct DecodeOptions {

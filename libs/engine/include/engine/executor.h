@@ -34,6 +34,11 @@ class SegmentExchange {
   // cannot be read.
   virtual absl::Status Read(uint32_t index, uint64_t offset, std::span<uint8_t> out) = 0;
 
+  // The segment's samples where they lie in this process, for an executor that works on them in
+  // place and does not Read() them afterwards; empty when they lie elsewhere. Valid until
+  // delivered.
+  virtual std::span<uint8_t> InPlace(uint32_t /*index*/) { return {}; }
+
   // Takes a finished segment; each once, in any order. Fails when the result cannot be written.
   virtual absl::Status Deliver(uint32_t index, codec::Fragment fragment) = 0;
 

@@ -1,0 +1,166 @@
+#include "engine/thread_executor.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "engine/segment_queue.h"
+#include "local_segment.h"
+#include "process_image.h"
+
+namespace histeq::engine {
+
+class ThreadExecutor::Pool {
+ public:
+  explicit Pool(uint32_t threads) {
+    for (uint32_t i = 0; i < std::max<uint32_t>(1, threads); ++i)
+      threads_.emplace_back([this] { Work(); });
+  }
+  // Does what was submitted first.
+  ~Pool() {
+    {
+      std::lock_guard lock(mutex_);
+      ending_ = true;
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  void Submit(std::function<void()> task) {
+    {
+      std::lock_guard lock(mutex_);
+      tasks_.push_back(std::move(task));
+    }
+    changed_.notify_one();
+  }
+
+  uint32_t threads() const { return static_cast<uint32_t>(threads_.size()); }
+
+ private:
+  void Work() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return ending_ || !tasks_.empty(); });
+      if (tasks_.empty()) return;
+      std::function<void()> task = std::move(tasks_.front());
+      tasks_.pop_front();
+      lock.unlock();
+      task();
+      task = nullptr;
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> tasks_;
+  bool ending_ = false;
+  std::vector<std::thread> threads_;
+};
+
+namespace {
+
+// The segments of one call of Transform. Each of its runners is a task that does one segment and
+// goes to the end of the pool's line, behind the runners of other jobs.
+class RunningJob : public std::enable_shared_from_this<RunningJob> {
+ public:
+  using SubmitTask = std::function<void(std::function<void()>)>;
+
+  RunningJob(const TransformSpec& spec, SegmentExchange& exchange, uint32_t window,
+             const base::CancelToken& token, SubmitTask submit)
+      : spec_(spec),
+        exchange_(exchange),
+        submit_(std::move(submit)),
+        queue_(exchange.count(), window, token) {}
+
+  absl::Status Run(uint32_t runners) {
+    for (uint32_t i = 0; i < runners; ++i) SubmitRunner();
+    return queue_.Wait();
+  }
+
+ private:
+  void SubmitRunner() {
+    submit_([job = shared_from_this()] { job->Step(); });
+  }
+
+  void Step() {
+    // After the end of the job the queue has nothing, and nothing else is touched.
+    const std::optional<uint32_t> index = queue_.TryTake();
+    if (!index.has_value()) {
+      // The window is full, or the end is near.
+      std::lock_guard lock(mutex_);
+      ++idle_runners_;
+      return;
+    }
+    std::vector<uint8_t> buffer = TakeBuffer();
+    if (absl::Status status = TransformAndDeliver(spec_, exchange_, *index, buffer); status.ok()) {
+      ReturnBuffer(std::move(buffer));
+      queue_.Complete(*index);
+    } else {
+      queue_.Fail(std::move(status));
+      queue_.GiveBack(*index);
+    }
+    if (queue_.over()) return;
+    uint32_t runners = 1;
+    {
+      // This segment may have opened the window.
+      std::lock_guard lock(mutex_);
+      runners += std::exchange(idle_runners_, 0);
+    }
+    for (uint32_t i = 0; i < runners; ++i) SubmitRunner();
+  }
+
+  std::vector<uint8_t> TakeBuffer() {
+    std::lock_guard lock(mutex_);
+    if (buffers_.empty()) return {};
+    std::vector<uint8_t> buffer = std::move(buffers_.back());
+    buffers_.pop_back();
+    return buffer;
+  }
+  void ReturnBuffer(std::vector<uint8_t> buffer) {
+    std::lock_guard lock(mutex_);
+    buffers_.push_back(std::move(buffer));
+  }
+
+  const TransformSpec& spec_;
+  SegmentExchange& exchange_;
+  const SubmitTask submit_;
+  SegmentQueue queue_;
+  std::mutex mutex_;
+  uint32_t idle_runners_ = 0;
+  std::vector<std::vector<uint8_t>> buffers_;
+};
+
+}  // namespace
+
+ThreadExecutor::ThreadExecutor(uint32_t threads) : pool_(std::make_unique<Pool>(threads)) {}
+
+ThreadExecutor::~ThreadExecutor() = default;
+
+absl::Status ThreadExecutor::Transform(const TransformSpec& spec, SegmentExchange& exchange,
+                                       const base::CancelToken& token) {
+  // A thread that is ahead does not wait for one that is one segment behind.
+  const uint32_t window = 2 * threads() + 1;
+  const auto job = std::make_shared<RunningJob>(
+      spec, exchange, window, token,
+      [this](std::function<void()> task) { pool_->Submit(std::move(task)); });
+  return job->Run(std::min(threads(), exchange.count()));
+}
+
+absl::StatusOr<ProcessedImage> ThreadExecutor::ProcessImage(std::span<const uint8_t> file,
+                                                            const Operation& operation,
+                                                            const codec::DecodeLimits& limits,
+                                                            const base::CancelToken& token) {
+  return ProcessImageHere(file, operation, limits, token);
+}
+
+uint32_t ThreadExecutor::threads() const { return pool_->threads(); }
+
+void ThreadExecutor::Submit(std::function<void()> task) { pool_->Submit(std::move(task)); }
+
+}  // namespace histeq::engine
