@@ -1,0 +1,155 @@
+#include "grpc_convert.h"
+
+#include <algorithm>
+
+#include "request_checks.h"
+#include "rpc/proto_convert.h"
+
+namespace histeq::frontend {
+namespace {
+
+constexpr size_t kMaxReasonBytes = 64;
+constexpr size_t kMaxMessageBytes = 2048;
+constexpr size_t kMaxMetadata = 16;
+constexpr size_t kMaxMetadataBytes = 256;
+
+}  // namespace
+
+v1::Image ToProto(const store::ImageRecord& image) {
+  v1::Image proto;
+  proto.set_id(image.id);
+  proto.set_name(image.name);
+  proto.set_location(image.facts.location);
+  proto.set_sha256(store::ToBytes(image.facts.sha256));
+  proto.set_size_bytes(image.facts.size_bytes);
+  proto.set_format(static_cast<v1::ImageFormat>(image.facts.format));
+  proto.set_width(image.facts.width);
+  proto.set_height(image.facts.height);
+  proto.set_channels(image.facts.channels);
+  proto.set_bits_per_sample(image.facts.bits_per_sample);
+  *proto.mutable_create_time() = rpc::ToProto(image.create_time);
+  proto.set_tag(image.tag);
+  proto.set_source_image_id(image.source_image_id);
+  proto.set_source_job_id(image.source_job_id);
+  return proto;
+}
+
+v1::Job ToProto(const store::JobRecord& job) {
+  v1::Job proto;
+  proto.set_id(job.id);
+  proto.set_image_id(job.image_id);
+  proto.set_image_name(job.image_name);
+  proto.mutable_operation()->ParseFromString(job.spec.operation);
+  proto.set_state(static_cast<v1::JobState>(job.state));
+  proto.set_attempts(job.attempts);
+  proto.set_max_attempts(job.max_attempts);
+  proto.set_epoch(job.epoch);
+  proto.set_coordinator(job.coordinator);
+  proto.set_result_image_id(job.result_image_id);
+  if (job.error.has_value()) {
+    v1::JobError& error = *proto.mutable_error();
+    error.set_code(job.error->code);
+    error.set_reason(job.error->reason);
+    error.set_message(job.error->message);
+    for (const auto& [key, value] : job.error->metadata) (*error.mutable_metadata())[key] = value;
+  }
+  *proto.mutable_progress() = ToProto(job.progress);
+  *proto.mutable_create_time() = rpc::ToProto(job.create_time);
+  if (job.start_time.has_value()) *proto.mutable_start_time() = rpc::ToProto(*job.start_time);
+  if (job.end_time.has_value()) *proto.mutable_end_time() = rpc::ToProto(*job.end_time);
+  return proto;
+}
+
+v1::JobProgress ToProto(const store::JobProgress& progress) {
+  v1::JobProgress proto;
+  proto.set_stage(static_cast<v1::JobStage>(progress.stage));
+  proto.set_segments_done(progress.segments_done);
+  proto.set_segments_total(progress.segments_total);
+  proto.set_workers(progress.workers);
+  return proto;
+}
+
+store::JobProgress FromProto(const v1::JobProgress& progress) {
+  store::JobProgress record;
+  if (v1::JobStage_IsValid(progress.stage())) {
+    record.stage = static_cast<store::JobStage>(progress.stage());
+  }
+  record.segments_done = progress.segments_done();
+  record.segments_total = progress.segments_total();
+  record.workers = progress.workers();
+  return record;
+}
+
+store::JobError FromProto(const v1::JobError& error) {
+  store::JobError record;
+  // OK would be no error.
+  record.code = error.code() > 0 && error.code() <= 16 ? error.code() : 2;
+  record.reason = CutText(error.reason(), kMaxReasonBytes);
+  record.message = CutText(error.message(), kMaxMessageBytes);
+  for (const auto& [key, value] : error.metadata()) {
+    if (record.metadata.size() == kMaxMetadata) break;
+    record.metadata[CutText(key, kMaxReasonBytes)] = CutText(value, kMaxMetadataBytes);
+  }
+  return record;
+}
+
+v1::CoordinatorInfo ToProto(const NodeRegistry::Node& node) {
+  v1::CoordinatorInfo proto;
+  const NodeReport& report = node.report;
+  proto.set_name(report.name);
+  proto.set_address(report.address);
+  proto.set_job_slots(report.job_slots);
+  proto.set_jobs_running(report.jobs_running);
+  *proto.mutable_last_heartbeat_time() = rpc::ToProto(node.last_heartbeat);
+  proto.set_alive(node.alive);
+  proto.set_draining(report.draining);
+  proto.set_simd_target(report.simd_target);
+  proto.set_version(report.version);
+  for (const WorkerReport& worker : report.workers) {
+    v1::WorkerInfo& info = *proto.add_workers();
+    info.set_name(worker.name);
+    info.set_address(worker.address);
+    info.set_slots(worker.slots);
+    info.set_free_slots(worker.free_slots);
+    info.set_memory_bytes(worker.memory_bytes);
+    info.set_free_memory_bytes(worker.free_memory_bytes);
+    info.set_segments_done(worker.segments_done);
+    info.set_simd_target(worker.simd_target);
+    info.set_version(worker.version);
+    info.set_draining(worker.draining);
+    if (worker.last_heartbeat.has_value()) {
+      *info.mutable_last_heartbeat_time() = rpc::ToProto(*worker.last_heartbeat);
+    }
+  }
+  return proto;
+}
+
+NodeReport FromProto(const v1::CoordinatorInfo& info) {
+  NodeReport report;
+  report.name = info.name();
+  report.address = CutText(info.address(), kMaxMetadataBytes);
+  report.job_slots = info.job_slots();
+  report.jobs_running = info.jobs_running();
+  report.simd_target = CutText(info.simd_target(), kMaxReasonBytes);
+  report.version = CutText(info.version(), kMaxReasonBytes);
+  report.draining = info.draining();
+  for (const v1::WorkerInfo& worker : info.workers()) {
+    WorkerReport& out = report.workers.emplace_back();
+    out.name = CutText(worker.name(), kMaxMetadataBytes);
+    out.address = CutText(worker.address(), kMaxMetadataBytes);
+    out.slots = worker.slots();
+    out.free_slots = worker.free_slots();
+    out.memory_bytes = worker.memory_bytes();
+    out.free_memory_bytes = worker.free_memory_bytes();
+    out.segments_done = worker.segments_done();
+    out.simd_target = CutText(worker.simd_target(), kMaxReasonBytes);
+    out.version = CutText(worker.version(), kMaxReasonBytes);
+    out.draining = worker.draining();
+    if (worker.has_last_heartbeat_time()) {
+      out.last_heartbeat = rpc::FromProto(worker.last_heartbeat_time());
+    }
+  }
+  return report;
+}
+
+}  // namespace histeq::frontend

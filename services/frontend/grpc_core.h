@@ -1,0 +1,92 @@
+#pragma once
+
+// What all calls of a frontend share.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "activity.h"
+#include "analyze_jobs.h"
+#include "base/clock.h"
+#include "call_guards.h"
+#include "codec/limits.h"
+#include "job_hub.h"
+#include "node_registry.h"
+#include "rpc/admission.h"
+#include "store/blob_store.h"
+#include "store/catalog.h"
+
+namespace histeq::frontend {
+
+// Every limit of the frontend.
+struct FrontendOptions {
+  // Everything that must not be lost.
+  std::string data_dir;
+  // One upload, one result.
+  uint64_t max_upload_bytes = 64ull << 30;
+  codec::DecodeLimits decode;
+  // Free bytes that stay on the disk; 0: none.
+  uint64_t disk_reserve_bytes = 256ull << 20;
+  // Of the catalog's file; 0: no limit.
+  uint64_t max_catalog_bytes = 0;
+  store::CatalogLimits catalog;
+
+  // Calls at once, and those that wait for a place.
+  uint32_t max_uploads = 64;
+  uint32_t max_waiting_uploads = 256;
+  uint32_t max_downloads = 64;
+  uint32_t max_waiting_downloads = 256;
+  // ReadSource and CompleteJob.
+  uint32_t max_job_transfers = 256;
+  uint32_t max_waiting_job_transfers = 256;
+  // Each parks a thread.
+  uint32_t max_watchers = 256;
+  uint32_t max_histogram_waiters = 64;
+  uint32_t max_coordinators = 256;
+  uint32_t max_lease_waiters = 1024;
+  // A call that waits longer for its place is refused.
+  absl::Duration max_admission_wait = absl::Seconds(10);
+
+  // A sender that sends nothing, and a receiver that takes nothing, for so long.
+  absl::Duration upload_idle_timeout = absl::Seconds(30);
+  absl::Duration download_idle_timeout = absl::Seconds(60);
+  // How long GetHistogram waits for its job.
+  absl::Duration histogram_wait = absl::Seconds(60);
+  // An upload that nobody continues for so long is removed.
+  absl::Duration upload_retention = absl::Hours(24);
+  // Coordinators: how often they report, and when they count as gone.
+  absl::Duration heartbeat_interval = absl::Seconds(5);
+  absl::Duration coordinator_gone_after = absl::Seconds(20);
+  // Those who may connect; empty: whatever the catalog has.
+  std::vector<store::CoordinatorRecord> coordinators;
+  const base::Clock* clock = &base::SystemClock();
+};
+
+struct FrontendCore {
+  FrontendCore(const FrontendOptions& options, store::Catalog& catalog, store::BlobStore& blobs,
+               std::string analyze_operation);
+
+  const FrontendOptions options;
+  const base::Clock& clock;
+  store::Catalog& catalog;
+  store::BlobStore& blobs;
+  Activity activity;
+  JobHub hub;
+  CallGuards guards;
+  NodeRegistry nodes;
+  AnalyzeJobs analyze_jobs;
+  rpc::Admission uploads;
+  rpc::Admission downloads;
+  rpc::Admission job_transfers;
+  rpc::Admission watchers;
+  rpc::Admission histogram_waiters;
+  rpc::Admission heartbeats;
+  rpc::Admission lease_waiters;
+};
+
+// Between two looks at whether the client is still there.
+inline constexpr absl::Duration kCancelLook = absl::Milliseconds(250);
+
+}  // namespace histeq::frontend

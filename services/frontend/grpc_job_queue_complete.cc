@@ -1,0 +1,166 @@
+// CompleteJob: the result of a job, while it is made.
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "fmt/format.h"
+#include "grpc_convert.h"
+#include "grpc_job_queue_service.h"
+#include "request_checks.h"
+#include "result_session.h"
+#include "rpc/chunk.h"
+#include "rpc/event_log.h"
+
+namespace histeq::frontend {
+namespace {
+
+using Finish = v1::CompleteJobRequest::Finish;
+
+absl::Status OutOfOrder(const std::string& message) {
+  return base::MakeError(absl::StatusCode::kInvalidArgument, message,
+                         {.reason = "BAD_MESSAGE_ORDER", .field = "message"});
+}
+
+absl::Status BadStatistics(const std::string& message) {
+  return base::MakeError(absl::StatusCode::kInvalidArgument, message,
+                         {.reason = "BAD_RESULT", .field = "finish.statistics"});
+}
+
+// Whoever reads them later relies on their form.
+absl::Status CheckStatistics(const v1::ImageStatistics& statistics) {
+  const uint32_t bits = statistics.bits_per_sample();
+  if (bits != 8 && bits != 16) {
+    return BadStatistics(
+        fmt::format("statistics of {} bits per sample; 8 or 16 are possible", bits));
+  }
+  if (statistics.channels_size() < 1 || statistics.channels_size() > 4) {
+    return BadStatistics(
+        fmt::format("statistics of {} channels; 1 to 4 are possible", statistics.channels_size()));
+  }
+  for (const v1::ImageStatistics::ChannelStatistics& channel : statistics.channels()) {
+    if (channel.histogram().counts_size() != 1 << bits) {
+      return BadStatistics(fmt::format("a histogram of {} counts for {} bits per sample",
+                                       channel.histogram().counts_size(), bits));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<store::CompletedJob> Commit(ResultSession& session, const Finish& finish) {
+  if (finish.has_statistics()) {
+    HISTEQ_RETURN_IF_ERROR(CheckStatistics(finish.statistics()));
+    return session.CommitStatistics(finish.statistics().SerializeAsString());
+  }
+  HISTEQ_ASSIGN_OR_RETURN(const auto sha256, ReadSha256(finish.sha256(), "finish.sha256"));
+  if (!sha256.has_value()) {
+    return base::MakeError(absl::StatusCode::kInvalidArgument,
+                           "the end of a result has the SHA-256 of its bytes, or statistics",
+                           {.reason = "BAD_CHECKSUM", .field = "finish.sha256"});
+  }
+  return session.CommitImage(finish.size_bytes(), *sha256);
+}
+
+struct Received {
+  std::string job_id;
+  uint64_t epoch = 0;
+  uint64_t bytes = 0;
+};
+
+absl::StatusOr<store::CompletedJob> Receive(FrontendCore& core, const ServerCall& call,
+                                            grpc::ServerReader<v1::CompleteJobRequest>& reader,
+                                            Received& received) {
+  v1::CompleteJobRequest message;
+  {
+    const auto guard = core.guards.Watch(call.ender(), "no header came");
+    guard->Expect(core.options.upload_idle_timeout);
+    if (!reader.Read(&message) || !message.has_header()) {
+      HISTEQ_RETURN_IF_ERROR(call.WhyBroken());
+      return OutOfOrder("a result begins with a header");
+    }
+  }
+  received.job_id = CutText(message.header().job_id(), 128);
+  received.epoch = message.header().epoch();
+  HISTEQ_RETURN_IF_ERROR(CheckId(message.header().job_id(), "header.job_id"));
+  HISTEQ_ASSIGN_OR_RETURN(
+      ResultSession::Opening opening,
+      ResultSession::Begin(
+          core.catalog, core.blobs, received.job_id, received.epoch,
+          {.max_bytes = core.options.max_upload_bytes, .decode = core.options.decode}));
+  if (opening.completed.has_value()) return *std::move(opening.completed);
+  ResultSession& session = *opening.session;
+  HISTEQ_RETURN_IF_ERROR(CheckAllowed(core.catalog, session.lease().job.coordinator));
+  HISTEQ_ASSIGN_OR_RETURN(const auto pass,
+                          core.job_transfers.Enter([&] { return call.cancelled(); }));
+  const Activity::Transfer transfer(core.activity);
+  // The bytes come as fast as the job makes them: no deadline but the lease's.
+  auto guard = core.guards.WatchLease(received.job_id, received.epoch, call.ender(), "");
+  std::optional<Finish> finish;
+  while (reader.Read(&message)) {
+    if (finish.has_value()) return OutOfOrder("nothing comes after the finish of a result");
+    if (message.has_finish()) {
+      finish = std::move(*message.mutable_finish());
+    } else if (message.has_chunk()) {
+      HISTEQ_RETURN_IF_ERROR(rpc::CheckChunk(message.chunk(), session.size_bytes()));
+      HISTEQ_RETURN_IF_ERROR(session.Write(rpc::BytesOf(message.chunk())));
+      received.bytes = session.size_bytes();
+    } else {
+      return OutOfOrder("after its header a result has chunks, then one finish");
+    }
+  }
+  HISTEQ_RETURN_IF_ERROR(call.WhyBroken());
+  if (!finish.has_value()) return OutOfOrder("a result ends with a finish");
+  // The commit ends the lease, which the guard would take for its loss.
+  guard.reset();
+  HISTEQ_RETURN_IF_ERROR(call.WhyBroken());
+  return Commit(session, *finish);
+}
+
+}  // namespace
+
+absl::Status Complete(FrontendCore& core, const ServerCall& call,
+                      grpc::ServerReader<v1::CompleteJobRequest>& reader,
+                      v1::CompleteJobResponse& response) {
+  const absl::Duration began = core.clock.Monotonic();
+  Received received;
+  const absl::StatusOr<store::CompletedJob> completed = Receive(core, call, reader, received);
+  const std::string duration =
+      fmt::format("{:.3f}", absl::ToDoubleSeconds(core.clock.Monotonic() - began));
+  if (!completed.ok()) {
+    const auto detail = base::GetErrorDetail(completed.status());
+    rpc::LogEvent(
+        absl::IsCancelled(completed.status()) ? rpc::LogLevel::kInfo : rpc::LogLevel::kWarning,
+        "result_refused",
+        {{"job", received.job_id},
+         {"epoch", fmt::format("{}", received.epoch)},
+         {"peer", call.peer()},
+         {"bytes", fmt::format("{}", received.bytes)},
+         {"duration_s", duration},
+         {"code", absl::StatusCodeToString(completed.status().code())},
+         {"reason", detail.has_value() ? detail->reason : std::string()},
+         {"error", std::string(completed.status().message())}});
+    return completed.status();
+  }
+  if (completed->result.has_value()) *response.mutable_result() = ToProto(*completed->result);
+  const store::JobRecord& job = completed->job;
+  std::string total;
+  if (job.start_time.has_value() && job.end_time.has_value()) {
+    total = fmt::format("{:.3f}", absl::ToDoubleSeconds(*job.end_time - *job.start_time));
+  }
+  rpc::LogEvent(rpc::LogLevel::kInfo,
+                completed->already_completed ? "result_repeated" : "job_succeeded",
+                {{"job", job.id},
+                 {"image", job.image_id},
+                 {"result", job.result_image_id},
+                 {"epoch", fmt::format("{}", job.epoch)},
+                 {"attempts", fmt::format("{}", job.attempts)},
+                 {"peer", call.peer()},
+                 {"bytes", fmt::format("{}", received.bytes)},
+                 {"receive_s", duration},
+                 {"duration_s", total}});
+  return absl::OkStatus();
+}
+
+}  // namespace histeq::frontend

@@ -1,0 +1,280 @@
+#include "grpc_job_queue_service.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "fmt/format.h"
+#include "grpc_blob_stream.h"
+#include "grpc_convert.h"
+#include "maintenance.h"
+#include "request_checks.h"
+#include "rpc/event_log.h"
+#include "rpc/proto_convert.h"
+#include "rpc/status.h"
+
+namespace histeq::frontend {
+namespace {
+
+constexpr absl::Duration kLongestLeaseWait = absl::Seconds(60);
+// LeaseNext is a transaction; without a sign of work it is tried this often.
+constexpr absl::Duration kLeasePoll = absl::Seconds(5);
+
+absl::Status CheckCoordinator(const store::Catalog& catalog, const std::string& name,
+                              const std::string& field) {
+  HISTEQ_RETURN_IF_ERROR(CheckCoordinatorName(name, field));
+  return CheckAllowed(catalog, name);
+}
+
+void Describe(const store::Lease& lease, v1::LeaseJobResponse::Lease& proto) {
+  proto.set_job_id(lease.job.id);
+  proto.set_epoch(lease.job.epoch);
+  *proto.mutable_ttl() = rpc::ToProto(lease.ttl);
+  proto.set_attempt(lease.job.attempts);
+  *proto.mutable_image() = ToProto(lease.image);
+  proto.mutable_operation()->ParseFromString(lease.job.spec.operation);
+  if (lease.reference.has_value()) *proto.mutable_reference() = ToProto(*lease.reference);
+  if (lease.reference_statistics.has_value() &&
+      !proto.mutable_reference_statistics()->ParseFromString(*lease.reference_statistics)) {
+    // The coordinator counts the reference itself.
+    proto.clear_reference_statistics();
+  }
+}
+
+absl::Status LeaseOne(FrontendCore& core, const ServerCall& call,
+                      const v1::LeaseJobRequest& request, v1::LeaseJobResponse& response) {
+  HISTEQ_RETURN_IF_ERROR(CheckCoordinator(core.catalog, request.coordinator(), "coordinator"));
+  HISTEQ_ASSIGN_OR_RETURN(const auto pass,
+                          core.lease_waiters.Enter([&] { return call.cancelled(); }));
+  const absl::Duration wait =
+      std::clamp(request.has_wait() ? rpc::FromProto(request.wait()) : absl::ZeroDuration(),
+                 absl::ZeroDuration(), kLongestLeaseWait);
+  const absl::Duration end = core.clock.Monotonic() + wait;
+  while (true) {
+    HISTEQ_RETURN_IF_ERROR(core.activity.CheckServing());
+    if (call.cancelled()) return absl::CancelledError("the coordinator has gone");
+    const uint64_t seen = core.catalog.WorkGeneration();
+    HISTEQ_ASSIGN_OR_RETURN(const auto lease, core.catalog.LeaseNext(request.coordinator(), 0));
+    if (lease.has_value()) {
+      if (call.cancelled()) {
+        // Nobody would hear of it until it ran out.
+        core.catalog
+            .Fail(lease->job.id, lease->job.epoch, store::FailOutcome::kHandBack, store::JobError())
+            .status()
+            .IgnoreError();
+        return absl::CancelledError("the coordinator has gone");
+      }
+      Describe(*lease, *response.mutable_lease());
+      rpc::LogEvent(rpc::LogLevel::kInfo, "job_leased",
+                    {{"job", lease->job.id},
+                     {"image", lease->image.id},
+                     {"coordinator", request.coordinator()},
+                     {"peer", call.peer()},
+                     {"epoch", fmt::format("{}", lease->job.epoch)},
+                     {"attempt", fmt::format("{}", lease->job.attempts)},
+                     {"bytes", fmt::format("{}", lease->image.facts.size_bytes)}});
+      return absl::OkStatus();
+    }
+    const absl::Duration tried_at = core.clock.Monotonic();
+    while (core.catalog.WorkGeneration() == seen) {
+      const absl::Duration now = core.clock.Monotonic();
+      if (now >= end) return absl::OkStatus();
+      if (now - tried_at >= kLeasePoll) break;
+      if (call.cancelled()) return absl::CancelledError("the coordinator has gone");
+      HISTEQ_RETURN_IF_ERROR(core.activity.CheckServing());
+      core.catalog.WaitForWork(seen, std::min(kCancelLook, end - now));
+    }
+  }
+}
+
+absl::Status ReadSourceOf(FrontendCore& core, const ServerCall& call,
+                          const v1::ReadSourceRequest& request,
+                          grpc::ServerWriter<v1::ReadSourceResponse>& writer) {
+  HISTEQ_RETURN_IF_ERROR(CheckId(request.job_id(), "job_id"));
+  HISTEQ_ASSIGN_OR_RETURN(const store::Lease lease,
+                          core.catalog.GetLease(request.job_id(), request.epoch()));
+  HISTEQ_RETURN_IF_ERROR(CheckAllowed(core.catalog, lease.job.coordinator));
+  if (request.reference() && !lease.reference.has_value()) {
+    return base::MakeError(
+        absl::StatusCode::kInvalidArgument,
+        fmt::format("job {} has no reference image", request.job_id()),
+        {.reason = "NO_REFERENCE", .metadata = {{"job", request.job_id()}}, .field = "reference"});
+  }
+  HISTEQ_ASSIGN_OR_RETURN(const auto pass,
+                          core.job_transfers.Enter([&] { return call.cancelled(); }));
+  const Activity::Transfer transfer(core.activity);
+  const store::ImageRecord& image = request.reference() ? *lease.reference : lease.image;
+  HISTEQ_ASSIGN_OR_RETURN(store::BlobReader reader,
+                          OpenImage(core.catalog, core.blobs, image, request.offset(), 0));
+  const auto guard =
+      core.guards.WatchLease(request.job_id(), request.epoch(), call.ender(), "nothing was taken");
+  v1::ReadSourceResponse message;
+  return StreamChunks(reader, request.offset(), *message.mutable_chunk(), [&]() -> absl::Status {
+    guard->Expect(core.options.download_idle_timeout);
+    const bool sent = writer.Write(message);
+    guard->Pause();
+    if (sent) return absl::OkStatus();
+    HISTEQ_RETURN_IF_ERROR(call.WhyBroken());
+    return absl::CancelledError("the coordinator has gone");
+  });
+}
+
+absl::Status FailJobOf(FrontendCore& core, const v1::FailJobRequest& request) {
+  HISTEQ_RETURN_IF_ERROR(CheckId(request.job_id(), "job_id"));
+  if (request.outcome() == v1::FailJobRequest::OUTCOME_UNSPECIFIED ||
+      !v1::FailJobRequest::Outcome_IsValid(request.outcome())) {
+    return base::MakeError(
+        absl::StatusCode::kInvalidArgument, "a job is given up with one of the outcomes 1 to 4",
+        {.reason = "BAD_PARAMETER",
+         .metadata = {{"limit", "1 to 4"},
+                      {"actual", std::to_string(static_cast<int>(request.outcome()))}},
+         .field = "outcome"});
+  }
+  HISTEQ_ASSIGN_OR_RETURN(const store::JobRecord before, core.catalog.GetJob(request.job_id()));
+  const bool current = before.state == store::JobState::kRunning && before.epoch == request.epoch();
+  if (current) HISTEQ_RETURN_IF_ERROR(CheckAllowed(core.catalog, before.coordinator));
+  HISTEQ_ASSIGN_OR_RETURN(const store::JobRecord job,
+                          core.catalog.Fail(request.job_id(), request.epoch(),
+                                            static_cast<store::FailOutcome>(request.outcome()),
+                                            FromProto(request.error())));
+  if (current) {
+    LogJobEnd(job, fmt::format("{} gave it up: {}", before.coordinator,
+                               v1::FailJobRequest::Outcome_Name(request.outcome())));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckAllowed(const store::Catalog& catalog, const std::string& coordinator) {
+  if (catalog.CoordinatorAllowed(coordinator)) return absl::OkStatus();
+  return base::MakeError(
+      absl::StatusCode::kPermissionDenied,
+      fmt::format("UNKNOWN_COORDINATOR: coordinator {} is not on the list of those that may "
+                  "connect; an operator can put it there",
+                  coordinator),
+      {.reason = "UNKNOWN_COORDINATOR", .metadata = {{"coordinator", coordinator}}});
+}
+
+void GrpcJobQueueService::EndHeartbeats() {
+  std::lock_guard lock(mutex_);
+  ended_ = true;
+  for (const auto& end : heartbeats_) end(core_.activity.CheckServing());
+}
+
+grpc::Status GrpcJobQueueService::Heartbeat(
+    grpc::ServerContext* context,
+    grpc::ServerReaderWriter<v1::HeartbeatResponse, v1::HeartbeatRequest>* stream) {
+  const ServerCall call(*context);
+  const auto pass = core_.heartbeats.Enter([&] { return call.cancelled(); });
+  if (!pass.ok()) return rpc::ToGrpc(pass.status());
+  Enders::iterator ender;
+  {
+    std::lock_guard lock(mutex_);
+    if (ended_) return rpc::ToGrpc(core_.activity.CheckServing());
+    ender = heartbeats_.insert(heartbeats_.end(), call.ender());
+  }
+  const std::shared_ptr<void> at_return(nullptr, [&](void*) {
+    std::lock_guard lock(mutex_);
+    heartbeats_.erase(ender);
+  });
+  const auto guard = core_.guards.Watch(call.ender(), "no heartbeat came");
+  const auto read = [&](v1::HeartbeatRequest& request) {
+    guard->Expect(core_.options.coordinator_gone_after);
+    const bool more = stream->Read(&request);
+    guard->Pause();
+    return more;
+  };
+  std::string name;
+  absl::Status status;
+  v1::HeartbeatRequest request;
+  while (read(request)) {
+    if (name.empty()) name = CutText(request.coordinator().name(), 64);
+    status = CheckCoordinator(core_.catalog, request.coordinator().name(), "coordinator.name");
+    if (status.ok() && request.coordinator().name() != name) {
+      status = base::MakeError(absl::StatusCode::kInvalidArgument,
+                               fmt::format("this is the stream of coordinator {}", name),
+                               {.reason = "BAD_NAME", .field = "coordinator.name"});
+    }
+    if (!status.ok()) break;
+    if (core_.nodes.Report(FromProto(request.coordinator()))) {
+      rpc::LogEvent(rpc::LogLevel::kInfo, "node_attached",
+                    {{"coordinator", name},
+                     {"address", request.coordinator().address()},
+                     {"peer", call.peer()},
+                     {"jobs", fmt::format("{}", request.coordinator().job_slots())},
+                     {"workers", fmt::format("{}", request.coordinator().workers_size())},
+                     {"version", request.coordinator().version()}});
+    }
+    std::vector<store::HeldLease> held;
+    for (const v1::HeldLease& lease : request.leases()) {
+      held.push_back({lease.job_id(), lease.epoch(), FromProto(lease.progress())});
+    }
+    const std::vector<store::LeaseVerdict> verdicts = core_.catalog.Renew(name, held);
+    v1::HeartbeatResponse response;
+    for (size_t i = 0; i < held.size(); ++i) {
+      v1::HeartbeatResponse::LeaseAnswer& answer = *response.add_leases();
+      answer.set_job_id(held[i].job_id);
+      answer.set_epoch(held[i].epoch);
+      answer.set_verdict(static_cast<v1::HeartbeatResponse::LeaseAnswer::Verdict>(verdicts[i]));
+    }
+    *response.mutable_interval() = rpc::ToProto(core_.options.heartbeat_interval);
+    *response.mutable_lease_ttl() = rpc::ToProto(core_.options.catalog.lease_ttl);
+    response.set_draining(core_.activity.draining());
+    guard->Expect(core_.options.coordinator_gone_after);
+    const bool sent = stream->Write(response);
+    guard->Pause();
+    if (!sent) break;
+  }
+  if (status.ok()) status = call.WhyBroken();
+  const auto detail = base::GetErrorDetail(status);
+  rpc::LogEvent(rpc::LogLevel::kInfo, "node_detached",
+                {{"coordinator", name},
+                 {"peer", call.peer()},
+                 {"code", absl::StatusCodeToString(status.code())},
+                 {"reason", detail.has_value() ? detail->reason : std::string()},
+                 {"error", std::string(status.message())}});
+  return rpc::ToGrpc(status);
+}
+
+grpc::Status GrpcJobQueueService::LeaseJob(grpc::ServerContext* context,
+                                           const v1::LeaseJobRequest* request,
+                                           v1::LeaseJobResponse* response) {
+  const ServerCall call(*context);
+  return rpc::ToGrpc(LeaseOne(core_, call, *request, *response));
+}
+
+grpc::Status GrpcJobQueueService::ReadSource(grpc::ServerContext* context,
+                                             const v1::ReadSourceRequest* request,
+                                             grpc::ServerWriter<v1::ReadSourceResponse>* writer) {
+  const ServerCall call(*context);
+  const absl::Status status = ReadSourceOf(core_, call, *request, *writer);
+  if (!status.ok()) {
+    rpc::LogEvent(absl::IsCancelled(status) ? rpc::LogLevel::kInfo : rpc::LogLevel::kWarning,
+                  "source_ended",
+                  {{"job", CutText(request->job_id(), 128)},
+                   {"epoch", fmt::format("{}", request->epoch())},
+                   {"peer", call.peer()},
+                   {"code", absl::StatusCodeToString(status.code())},
+                   {"error", std::string(status.message())}});
+  }
+  return rpc::ToGrpc(status);
+}
+
+grpc::Status GrpcJobQueueService::CompleteJob(grpc::ServerContext* context,
+                                              grpc::ServerReader<v1::CompleteJobRequest>* reader,
+                                              v1::CompleteJobResponse* response) {
+  const ServerCall call(*context);
+  return rpc::ToGrpc(Complete(core_, call, *reader, *response));
+}
+
+grpc::Status GrpcJobQueueService::FailJob(grpc::ServerContext*, const v1::FailJobRequest* request,
+                                          v1::FailJobResponse*) {
+  return rpc::ToGrpc(FailJobOf(core_, *request));
+}
+
+}  // namespace histeq::frontend

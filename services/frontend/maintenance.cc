@@ -1,0 +1,88 @@
+#include "maintenance.h"
+
+#include <algorithm>
+
+#include "fmt/format.h"
+#include "rpc/event_log.h"
+#include "store/sweep.h"
+
+namespace histeq::frontend {
+
+Maintenance::Maintenance(store::Catalog& catalog, store::BlobStore& blobs, NodeRegistry& nodes,
+                         const base::Clock& clock, Options options)
+    : catalog_(catalog),
+      blobs_(blobs),
+      nodes_(nodes),
+      clock_(clock),
+      options_(options),
+      thread_([this] { Run(); }) {}
+
+Maintenance::~Maintenance() {
+  stop_.Cancel(absl::CancelledError("stopped"));
+  thread_.join();
+}
+
+void Maintenance::Run() {
+  absl::Duration sweep_at = clock_.Monotonic() + options_.sweep_interval;
+  while (stop_.token().WaitFor(std::min(options_.lease_interval, options_.sweep_interval)).ok()) {
+    ExpireLeases();
+    for (const std::string& name : nodes_.TakeGone()) {
+      rpc::LogEvent(rpc::LogLevel::kWarning, "node_gone", {{"coordinator", name}});
+    }
+    if (clock_.Monotonic() < sweep_at) continue;
+    SweepUploads();
+    sweep_at = clock_.Monotonic() + options_.sweep_interval;
+  }
+}
+
+void Maintenance::ExpireLeases() {
+  const auto expired = catalog_.ExpireLeases();
+  Note("expire_failed", expired.status(), lease_error_);
+  if (!expired.ok()) return;
+  for (const store::JobRecord& job : *expired) LogJobEnd(job, "the lease was not renewed");
+}
+
+void Maintenance::SweepUploads() {
+  const auto report =
+      store::SweepAbandonedUploads(catalog_, blobs_, clock_.Now() - options_.upload_retention);
+  Note("sweep_failed", report.status(), sweep_error_);
+  if (!report.ok() || report->uploads_forgotten == 0) return;
+  rpc::LogEvent(rpc::LogLevel::kInfo, "uploads_abandoned",
+                {{"uploads", fmt::format("{}", report->uploads_forgotten)},
+                 {"bytes", fmt::format("{}", report->bytes_freed)}});
+}
+
+void Maintenance::Note(const std::string& what, const absl::Status& status, std::string& last) {
+  const std::string error(status.message());
+  if (error != last && !status.ok()) {
+    rpc::LogEvent(rpc::LogLevel::kError, what, {{"error", error}});
+  }
+  last = error;
+}
+
+void LogJobEnd(const store::JobRecord& job, const std::string& why) {
+  const char* event = "job_queued_again";
+  rpc::LogLevel level = rpc::LogLevel::kInfo;
+  if (job.state == store::JobState::kCancelled) event = "job_cancelled";
+  if (job.state == store::JobState::kSucceeded) event = "job_succeeded";
+  if (job.state == store::JobState::kFailed) {
+    event = "job_failed";
+    level = rpc::LogLevel::kWarning;
+  }
+  std::string duration;
+  if (job.end_time.has_value() && job.start_time.has_value()) {
+    duration = fmt::format("{:.3f}", absl::ToDoubleSeconds(*job.end_time - *job.start_time));
+  }
+  rpc::LogEvent(level, event,
+                {{"job", job.id},
+                 {"image", job.image_id},
+                 {"result", job.result_image_id},
+                 {"epoch", fmt::format("{}", job.epoch)},
+                 {"attempts", fmt::format("{}", job.attempts)},
+                 {"duration_s", duration},
+                 {"why", why},
+                 {"reason", job.error.has_value() ? job.error->reason : std::string()},
+                 {"error", job.error.has_value() ? job.error->message : std::string()}});
+}
+
+}  // namespace histeq::frontend

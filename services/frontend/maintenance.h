@@ -1,0 +1,56 @@
+#pragma once
+
+// What must happen now and then, whoever calls.
+
+#include <string>
+#include <thread>
+
+#include "absl/time/time.h"
+#include "base/cancel.h"
+#include "base/clock.h"
+#include "node_registry.h"
+#include "store/blob_store.h"
+#include "store/catalog.h"
+
+namespace histeq::frontend {
+
+// A thread that ends leases that were not renewed, notes coordinators that have gone, and removes
+// uploads that nobody continues. The others outlive it.
+class Maintenance {
+ public:
+  struct Options {
+    // Between two looks at the leases and the coordinators.
+    absl::Duration lease_interval = absl::Seconds(2);
+    // An upload that was not touched for so long is abandoned.
+    absl::Duration upload_retention = absl::Hours(24);
+    // Between two looks at the uploads.
+    absl::Duration sweep_interval = absl::Minutes(10);
+  };
+  Maintenance(store::Catalog& catalog, store::BlobStore& blobs, NodeRegistry& nodes,
+              const base::Clock& clock, Options options);
+  ~Maintenance();
+  Maintenance(const Maintenance&) = delete;
+  Maintenance& operator=(const Maintenance&) = delete;
+
+ private:
+  void Run();
+  void ExpireLeases();
+  void SweepUploads();
+  // Says what failed, once for each kind of failure in a row.
+  void Note(const std::string& what, const absl::Status& status, std::string& last);
+
+  store::Catalog& catalog_;
+  store::BlobStore& blobs_;
+  NodeRegistry& nodes_;
+  const base::Clock& clock_;
+  const Options options_;
+  std::string lease_error_;
+  std::string sweep_error_;
+  base::CancelSource stop_;
+  std::thread thread_;
+};
+
+// A line of the log about how a job ended, or that it waits again.
+void LogJobEnd(const store::JobRecord& job, const std::string& why);
+
+}  // namespace histeq::frontend

@@ -1,0 +1,46 @@
+#include "node_registry.h"
+
+#include <utility>
+
+namespace histeq::frontend {
+
+bool NodeRegistry::Report(NodeReport report) {
+  std::lock_guard lock(mutex_);
+  if (entries_.count(report.name) == 0 && entries_.size() >= options_.max_nodes) {
+    auto oldest = entries_.begin();
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+      if (it->second.heard_at < oldest->second.heard_at) oldest = it;
+    }
+    entries_.erase(oldest);
+  }
+  const std::string name = report.name;
+  Entry& entry = entries_[name];
+  entry.report = std::move(report);
+  entry.last_heartbeat = clock_.Now();
+  entry.heard_at = clock_.Monotonic();
+  return !std::exchange(entry.present, true);
+}
+
+std::vector<std::string> NodeRegistry::TakeGone() {
+  std::lock_guard lock(mutex_);
+  std::vector<std::string> gone;
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    Entry& entry = it->second;
+    if (!IsAlive(entry) && std::exchange(entry.present, false)) gone.push_back(it->first);
+    const bool old =
+        clock_.Monotonic() - entry.heard_at > options_.gone_after + options_.forget_after;
+    it = old ? entries_.erase(it) : std::next(it);
+  }
+  return gone;
+}
+
+std::vector<NodeRegistry::Node> NodeRegistry::Nodes() const {
+  std::lock_guard lock(mutex_);
+  std::vector<Node> nodes;
+  for (const auto& [name, entry] : entries_) {
+    nodes.push_back({entry.report, entry.last_heartbeat, IsAlive(entry)});
+  }
+  return nodes;
+}
+
+}  // namespace histeq::frontend

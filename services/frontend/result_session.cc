@@ -1,0 +1,116 @@
+#include "result_session.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "fmt/format.h"
+
+namespace histeq::frontend {
+namespace {
+
+// The job's answer when it succeeded under `epoch`; nothing otherwise.
+absl::StatusOr<std::optional<store::CompletedJob>> FindCompleted(store::Catalog& catalog,
+                                                                 const std::string& job_id,
+                                                                 uint64_t epoch) {
+  store::CompletedJob completed;
+  HISTEQ_ASSIGN_OR_RETURN(completed.job, catalog.GetJob(job_id));
+  if (completed.job.state != store::JobState::kSucceeded || completed.job.epoch != epoch) {
+    return std::optional<store::CompletedJob>();
+  }
+  completed.already_completed = true;
+  if (!completed.job.result_image_id.empty()) {
+    absl::StatusOr<store::ImageRecord> image = catalog.GetImage(completed.job.result_image_id);
+    // Deleted since.
+    if (!image.ok() && !absl::IsNotFound(image.status())) return image.status();
+    if (image.ok()) completed.result = *std::move(image);
+  }
+  return std::optional<store::CompletedJob>(std::move(completed));
+}
+
+}  // namespace
+
+ResultSession::ResultSession(store::Catalog& catalog, store::BlobStore& blobs, store::Lease lease,
+                             const UploadLimits& limits)
+    : catalog_(catalog),
+      blobs_(blobs),
+      lease_(std::move(lease)),
+      limits_(limits),
+      head_(limits.decode, nullptr) {}
+
+absl::StatusOr<ResultSession::Opening> ResultSession::Begin(store::Catalog& catalog,
+                                                            store::BlobStore& blobs,
+                                                            const std::string& job_id,
+                                                            uint64_t epoch,
+                                                            const UploadLimits& limits) {
+  Opening opening;
+  absl::StatusOr<store::Lease> lease = catalog.GetLease(job_id, epoch);
+  if (absl::IsFailedPrecondition(lease.status())) {
+    HISTEQ_ASSIGN_OR_RETURN(opening.completed, FindCompleted(catalog, job_id, epoch));
+    if (opening.completed.has_value()) return opening;
+  }
+  HISTEQ_RETURN_IF_ERROR(lease.status());
+  opening.session.reset(new ResultSession(catalog, blobs, *std::move(lease), limits));
+  return opening;
+}
+
+absl::Status ResultSession::BadResult(const std::string& message) const {
+  return base::MakeError(absl::StatusCode::kInvalidArgument,
+                         fmt::format("job {}: {}", lease_.job.id, message),
+                         {.reason = "BAD_RESULT", .metadata = {{"job", lease_.job.id}}});
+}
+
+absl::Status ResultSession::Write(std::span<const uint8_t> bytes) {
+  if (bytes.empty()) return absl::OkStatus();
+  if (lease_.job.spec.result_tag.empty()) return BadResult("its result is no image");
+  if (writer_ == nullptr) {
+    HISTEQ_ASSIGN_OR_RETURN(writer_, blobs_.CreateBlob(std::nullopt));
+  }
+  const uint64_t size = writer_->size_bytes() + bytes.size();
+  if (size > limits_.max_bytes) {
+    return base::MakeError(absl::StatusCode::kInvalidArgument,
+                           fmt::format("the result has {} bytes or more; this server takes at "
+                                       "most {}",
+                                       size, limits_.max_bytes),
+                           {.reason = "RESULT_TOO_LARGE",
+                            .metadata = {{"limit", std::to_string(limits_.max_bytes)},
+                                         {"actual", std::to_string(size)}}});
+  }
+  HISTEQ_RETURN_IF_ERROR(head_.Add(bytes));
+  return writer_->Write(bytes);
+}
+
+absl::StatusOr<store::CompletedJob> ResultSession::CommitImage(uint64_t size_bytes,
+                                                               const store::Sha256Digest& sha256) {
+  if (writer_ == nullptr) return BadResult("there is no image in this result");
+  HISTEQ_ASSIGN_OR_RETURN(const store::BlobInfo blob, writer_->Finish({size_bytes, sha256}));
+  const auto discard = [this](const absl::Status& status) {
+    writer_->Discard().IgnoreError();
+    return status;
+  };
+  const absl::StatusOr<codec::ImageInfo> info =
+      ProbeStored(blobs_, blob, limits_.decode, /*check=*/nullptr);
+  if (!info.ok()) return discard(info.status());
+  store::JobResult result;
+  result.image = FactsOf(blob, *info);
+  absl::StatusOr<store::CompletedJob> completed =
+      catalog_.Complete(lease_.job.id, lease_.job.epoch, result);
+  if (!completed.ok()) return discard(completed.status());
+  // Another call under the same epoch was faster.
+  if (completed->already_completed &&
+      (!completed->result.has_value() || completed->result->facts.location != blob.location)) {
+    writer_->Discard().IgnoreError();
+  }
+  return completed;
+}
+
+absl::StatusOr<store::CompletedJob> ResultSession::CommitStatistics(const std::string& statistics) {
+  if (writer_ != nullptr || !lease_.job.spec.result_tag.empty()) {
+    return BadResult("its result is an image");
+  }
+  store::JobResult result;
+  result.statistics = statistics;
+  return catalog_.Complete(lease_.job.id, lease_.job.epoch, result);
+}
+
+}  // namespace histeq::frontend
