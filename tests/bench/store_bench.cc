@@ -1,0 +1,108 @@
+// How fast the catalog acknowledges: whole job cycles (begin and finish an upload, lease,
+// complete), each step durable, and reads.
+//
+//   store_bench [FOLDER [CYCLES [QUEUED]]]
+//
+// FOLDER: where the catalog is made (default: the temporary folder; give one on the disk to be
+// measured). CYCLES: for each figure (default 4000). QUEUED: jobs that wait in the queue meanwhile
+// (default 0).
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "store/sqlite_catalog.h"
+
+namespace histeq::store {
+namespace {
+
+ImageFacts Facts(const std::string& location) {
+  ImageFacts facts;
+  facts.location = location;
+  facts.size_bytes = 100'000;
+  facts.width = facts.height = 512;
+  facts.channels = 3;
+  facts.bits_per_sample = 8;
+  return facts;
+}
+
+template <typename T>
+T Must(absl::StatusOr<T> result) {
+  if (result.ok()) return *std::move(result);
+  std::fprintf(stderr, "%s\n", result.status().ToString().c_str());
+  std::exit(1);
+}
+
+FinishedUpload Upload(Catalog& catalog, const std::string& id) {
+  UploadHeader header;
+  header.upload_id = id;
+  header.name = "photo.jpg";
+  header.job = JobSpec{"equalize", "EQUALIZED", ""};
+  Must(catalog.BeginUpload(header, "key-" + id));
+  return Must(catalog.FinishUpload(id, Facts("blob:" + id)));
+}
+
+// Prints how often `body(number)` runs in a second on `threads` threads.
+template <typename Body>
+void Measure(const char* name, int threads, int count, const Body& body) {
+  std::atomic<int> next{0};
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<std::thread> running;
+  for (int t = 0; t < threads; ++t) {
+    running.emplace_back([&] {
+      for (int i = next++; i < count; i = next++) body(i);
+    });
+  }
+  for (std::thread& thread : running) thread.join();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  std::printf("%-34s %2d threads %10.0f /s %8.3f ms each\n", name, threads, count / seconds.count(),
+              1000 * threads * seconds.count() / count);
+}
+
+int Run(int argc, char** argv) {
+  const std::filesystem::path base = argc > 1 ? argv[1] : std::filesystem::temp_directory_path();
+  const int cycles = argc > 2 ? std::atoi(argv[2]) : 4000;
+  const int queued = argc > 3 ? std::atoi(argv[3]) : 0;
+  std::string folder = (base / "store-bench-XXXXXX").string();
+  if (cycles <= 0 || mkdtemp(folder.data()) == nullptr) {
+    std::fprintf(stderr, "usage: store_bench [FOLDER [CYCLES [QUEUED]]]\n");
+    return 2;
+  }
+  {
+    const auto catalog = Must(OpenSqliteCatalog(folder + "/catalog.sqlite", {}));
+    const FinishedUpload first = Upload(*catalog, "first");
+    const std::string image = first.image.id;
+    const std::string job = first.job->id;
+    Measure("CreateJob", 16, queued, [&](int i) {
+      Must(catalog->CreateJob("q-" + std::to_string(i), image, {"equalize", "EQUALIZED", ""}));
+    });
+    for (const int threads : {1, 8, 64}) {
+      const std::string prefix = "up-" + std::to_string(threads) + "-";
+      Measure("upload+lease+complete", threads, cycles, [&](int i) {
+        Upload(*catalog, prefix + std::to_string(i));
+        const auto lease = Must(catalog->LeaseNext("bench", 1000));
+        if (!lease.has_value()) return;
+        JobResult result;
+        result.image = Facts("blob:r-" + lease->job.id);
+        Must(catalog->Complete(lease->job.id, lease->job.epoch, result));
+      });
+    }
+    for (const int threads : {1, 8}) {
+      Measure("GetImage", threads, 20 * cycles, [&](int) { Must(catalog->GetImage(image)); });
+      Measure("GetJob", threads, 20 * cycles, [&](int) { Must(catalog->GetJob(job)); });
+    }
+  }
+  std::filesystem::remove_all(folder);
+  return 0;
+}
+
+}  // namespace
+}  // namespace histeq::store
+
+int main(int argc, char** argv) { return histeq::store::Run(argc, argv); }
