@@ -82,7 +82,8 @@ class Job {
 
   absl::Status Equalize() {
     spec_.parameters = operation_.equalize;
-    Spool spool(plan_.count(), options_.budget, options_.scratch_dir);
+    Spool spool(plan_.count(), codec::SegmentBytes(spec_.layout, plan_.at(0).rows), options_.budget,
+                options_.scratch_dir);
     HISTEQ_RETURN_IF_ERROR(DecodeAndMap(spool));
     // Only now is it sure that the file is whole: nothing was written before.
     const codec::Metadata metadata = decoder_->metadata();

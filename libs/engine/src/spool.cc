@@ -2,9 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -54,60 +54,50 @@ int ReadAll(int fd, std::span<uint8_t> bytes, uint64_t offset) {
 
 }  // namespace
 
-// Pages of its own, which go back to the system at once when the segment is gone.
-class Spool::Block {
- public:
-  static std::shared_ptr<Block> Make(uint64_t bytes, base::MemoryBudget* budget) {
-    void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED) return nullptr;
-    // Fewer page faults, where the system has large pages.
-    madvise(data, bytes, MADV_HUGEPAGE);
-    return std::shared_ptr<Block>(new Block(static_cast<uint8_t*>(data), bytes, budget));
-  }
-  ~Block() {
-    munmap(data_, bytes_);
-    if (budget_ != nullptr) budget_->Give(static_cast<int64_t>(bytes_));
-  }
-  Block(const Block&) = delete;
-  Block& operator=(const Block&) = delete;
-
-  uint8_t* data() const { return data_; }
-  uint64_t bytes() const { return bytes_; }
-
- private:
-  Block(uint8_t* data, uint64_t bytes, base::MemoryBudget* budget)
-      : data_(data), bytes_(bytes), budget_(budget) {}
-  uint8_t* const data_;
-  const uint64_t bytes_;
-  base::MemoryBudget* const budget_;
-};
-
-Spool::Spool(uint32_t count, base::MemoryBudget* budget, std::string directory)
-    : budget_(budget), directory_(std::move(directory)), entries_(count) {}
+Spool::Spool(uint32_t count, uint64_t segment_bytes, base::MemoryBudget* budget,
+             std::string directory)
+    : budget_(budget),
+      directory_(std::move(directory)),
+      segment_bytes_(PageRange::RoundUp(segment_bytes)),
+      entries_(count) {
+  if (budget_ == nullptr || budget_->limit_bytes() <= 0) return;
+  arena_ = PageRange::Reserve(
+      std::min(count * segment_bytes_, static_cast<uint64_t>(budget_->limit_bytes())));
+}
 
 Spool::~Spool() {
+  for (uint32_t i = 0; i < entries_.size(); ++i) Release(i);
   if (fd_ >= 0) close(fd_);
 }
 
+std::span<uint8_t> Spool::InArena(const Entry& entry) const {
+  return {arena_.data() + entry.offset, entry.bytes};
+}
+
+bool Spool::TakeMemory(uint64_t bytes) {
+  const uint64_t rounded = PageRange::RoundUp(bytes);
+  return rounded <= arena_.size() - arena_used_ && budget_->TryTake(static_cast<int64_t>(rounded));
+}
+
 absl::StatusOr<std::span<uint8_t>> Spool::Allocate(uint32_t index, uint64_t bytes) {
-  entries_[index].bytes = bytes;
-  filling_.reset();
-  const auto needed = static_cast<int64_t>(bytes);
-  if (budget_ != nullptr && budget_->TryTake(needed)) {
-    filling_ = Block::Make(bytes, budget_);
-    if (filling_ == nullptr) budget_->Give(needed);
+  Entry& entry = entries_[index];
+  entry.bytes = bytes;
+  entry.in_memory = TakeMemory(bytes);
+  if (entry.in_memory) {
+    entry.offset = arena_used_;
+    arena_used_ += PageRange::RoundUp(bytes);
+    return InArena(entry);
   }
-  if (filling_ != nullptr) return std::span<uint8_t>(filling_->data(), bytes);
-  if (staging_ == nullptr || staging_->bytes() < bytes) staging_ = Block::Make(bytes, nullptr);
-  if (staging_ == nullptr) return OutOfMemory("a segment", bytes);
-  return std::span<uint8_t>(staging_->data(), bytes);
+  if (staging_.size() == 0) staging_ = PageRange::Reserve(segment_bytes_);
+  if (staging_.size() == 0) return OutOfMemory("a segment", segment_bytes_);
+  return std::span<uint8_t>(staging_.data(), bytes);
 }
 
 absl::Status Spool::Store(uint32_t index) {
   Entry& entry = entries_[index];
-  if (filling_ == nullptr) {
+  if (!entry.in_memory) {
     HISTEQ_RETURN_IF_ERROR(OpenFile());
-    if (const int error = WriteAll(fd_, {staging_->data(), entry.bytes}, file_bytes_); error != 0)
+    if (const int error = WriteAll(fd_, {staging_.data(), entry.bytes}, file_bytes_); error != 0)
       return Failed(
           fmt::format("{} bytes of decoded samples, after {} bytes, cannot be written to a "
                       "temporary file",
@@ -115,72 +105,65 @@ absl::Status Spool::Store(uint32_t index) {
           error);
   }
   std::lock_guard lock(mutex_);
-  if (filling_ != nullptr) {
+  if (entry.in_memory) {
     memory_bytes_ += entry.bytes;
   } else {
-    entry.file_offset = file_bytes_;
+    entry.offset = file_bytes_;
     file_bytes_ += entry.bytes;
   }
-  entry.block = std::move(filling_);
   entry.stored = true;
   return absl::OkStatus();
 }
 
-void Spool::Seal() { staging_.reset(); }
+void Spool::Seal() { staging_ = PageRange(); }
 
 absl::Status Spool::Read(uint32_t index, uint64_t offset, std::span<uint8_t> out) const {
-  std::shared_ptr<Block> block;
-  uint64_t file_offset = 0;
+  Entry entry;
   {
     std::lock_guard lock(mutex_);
-    const Entry& entry = entries_[index];
-    if (!entry.stored)
-      return absl::FailedPreconditionError(
-          fmt::format("segment {} is read when it is not in the spool", index));
-    if (offset > entry.bytes || out.size() > entry.bytes - offset)
-      return absl::OutOfRangeError(
-          fmt::format("{} bytes at {} of a segment of {}", out.size(), offset, entry.bytes));
-    block = entry.block;
-    file_offset = entry.file_offset;
+    entry = entries_[index];
   }
-  if (block != nullptr) {
-    std::memcpy(out.data(), block->data() + offset, out.size());
-    return absl::OkStatus();
+  if (entry.stored && (offset > entry.bytes || out.size() > entry.bytes - offset))
+    return absl::OutOfRangeError(
+        fmt::format("{} bytes at {} of a segment of {}", out.size(), offset, entry.bytes));
+  if (entry.stored && entry.in_memory) {
+    std::memcpy(out.data(), arena_.data() + entry.offset + offset, out.size());
+  } else if (entry.stored) {
+    if (const int error = ReadAll(fd_, out, entry.offset + offset); error != 0)
+      return Failed("decoded samples cannot be read from a temporary file", error);
   }
-  if (const int error = ReadAll(fd_, out, file_offset + offset); error != 0)
-    return Failed("decoded samples cannot be read from a temporary file", error);
+  // Also when it was released meanwhile: its bytes are zeros then.
+  std::lock_guard lock(mutex_);
+  if (!entries_[index].stored)
+    return absl::FailedPreconditionError(
+        fmt::format("segment {} is read when it is not in the spool", index));
   return absl::OkStatus();
 }
 
 std::span<uint8_t> Spool::InPlace(uint32_t index) const {
   std::lock_guard lock(mutex_);
   const Entry& entry = entries_[index];
-  if (entry.block == nullptr) return {};
-  return {entry.block->data(), entry.bytes};
+  if (!entry.stored || !entry.in_memory) return {};
+  return InArena(entry);
 }
 
 void Spool::Release(uint32_t index) {
-  // Freed after the lock.
-  std::shared_ptr<Block> block;
-  uint64_t hole = 0;
-  uint64_t hole_bytes = 0;
+  Entry entry;
   {
     std::lock_guard lock(mutex_);
-    Entry& entry = entries_[index];
+    entry = entries_[index];
     if (!entry.stored) return;
-    entry.stored = false;
-    block = std::move(entry.block);
-    if (block != nullptr) {
-      memory_bytes_ -= entry.bytes;
-    } else {
-      hole = entry.file_offset;
-      hole_bytes = entry.bytes;
-    }
+    entries_[index].stored = false;
+    if (entry.in_memory) memory_bytes_ -= entry.bytes;
+  }
+  if (entry.in_memory) {
+    arena_.Discard(entry.offset, entry.bytes);
+    budget_->Give(static_cast<int64_t>(PageRange::RoundUp(entry.bytes)));
+    return;
   }
   // Where the file system cannot, the disk is held until the job ends.
-  if (hole_bytes != 0)
-    (void)fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(hole),
-                    static_cast<off_t>(hole_bytes));
+  (void)fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(entry.offset),
+                  static_cast<off_t>(entry.bytes));
 }
 
 uint64_t Spool::memory_bytes() const {

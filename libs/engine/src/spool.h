@@ -4,7 +4,6 @@
 // file.
 
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -13,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/memory_budget.h"
+#include "page_range.h"
 
 namespace histeq::engine {
 
@@ -20,14 +20,15 @@ namespace histeq::engine {
 // any number of threads may read and release.
 class Spool {
  public:
-  // `budget` may be null (everything goes to the file); it outlives the spool.
-  Spool(uint32_t count, base::MemoryBudget* budget, std::string directory);
+  // For `count` segments of at most `segment_bytes` (> 0) each. `budget` may be null (everything
+  // goes to the file); it outlives the spool.
+  Spool(uint32_t count, uint64_t segment_bytes, base::MemoryBudget* budget, std::string directory);
   ~Spool();
   Spool(const Spool&) = delete;
   Spool& operator=(const Spool&) = delete;
 
-  // `bytes` (> 0) to fill, page-aligned, of any content; valid until Store. RESOURCE_EXHAUSTED
-  // (OUT_OF_MEMORY).
+  // `bytes` (1 to segment_bytes) to fill, page-aligned, of any content; valid until Store.
+  // RESOURCE_EXHAUSTED (OUT_OF_MEMORY).
   absl::StatusOr<std::span<uint8_t>> Allocate(uint32_t index, uint64_t bytes);
   // RESOURCE_EXHAUSTED: DISK_FULL, SCRATCH_FAILED.
   absl::Status Store(uint32_t index);
@@ -46,27 +47,32 @@ class Spool {
   uint64_t file_bytes() const;
 
  private:
-  class Block;
   struct Entry {
-    // In memory; or null, and in the file at file_offset.
-    std::shared_ptr<Block> block;
     uint64_t bytes = 0;
-    uint64_t file_offset = 0;
+    // In the arena, or in the file.
+    uint64_t offset = 0;
+    bool in_memory = false;
     bool stored = false;
   };
 
+  std::span<uint8_t> InArena(const Entry& entry) const;
+  bool TakeMemory(uint64_t bytes);
   absl::Status OpenFile();
   absl::Status Failed(const std::string& what, int error) const;
 
   base::MemoryBudget* const budget_;
   const std::string directory_;
+  const uint64_t segment_bytes_;
+  // Address space for what may wait in memory; pages come when they are filled and go when their
+  // segment is released.
+  PageRange arena_;
   mutable std::mutex mutex_;
   std::vector<Entry> entries_;
   uint64_t memory_bytes_ = 0;
-  // What the filling thread alone uses.
-  std::shared_ptr<Block> filling_;
-  // Memory of segments that go to the file, used again and again.
-  std::shared_ptr<Block> staging_;
+  // What the filling thread alone uses: bytes of the arena that were given out, and memory of
+  // segments that go to the file, used again and again.
+  uint64_t arena_used_ = 0;
+  PageRange staging_;
   // Set before the first segment in the file is stored.
   int fd_ = -1;
   uint64_t file_bytes_ = 0;
