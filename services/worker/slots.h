@@ -19,10 +19,10 @@ namespace histeq::worker {
 
 // Whose work something is; for people.
 struct Work {
-  std::string job_id;
+  std::string job_id = {};
   uint64_t epoch = 0;
   uint32_t segment = 0;
-  std::string coordinator;
+  std::string coordinator = {};
 };
 
 // Slots and a memory budget, taken together before the bytes of a piece of work arrive.

@@ -9,7 +9,7 @@ namespace {
 
 struct Fixture {
   ManualClock clock;
-  Watchdog watchdog{clock};
+  base::Watchdog watchdog{clock};
   LeaseTable table{clock, watchdog};
 
   void Pass(absl::Duration time) {

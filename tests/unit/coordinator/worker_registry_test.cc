@@ -46,7 +46,7 @@ class Pool final : public WorkerListener {
 
 struct Fixture {
   ManualClock clock;
-  Watchdog watchdog{clock};
+  base::Watchdog watchdog{clock};
   Pool pool;
   absl::Status probe_answer;
   std::vector<std::string> probed;

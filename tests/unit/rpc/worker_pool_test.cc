@@ -1,0 +1,160 @@
+// Who gets places of the pool, and when.
+
+#include "rpc/worker_pool.h"
+
+#include <catch2/catch.hpp>
+
+#include "../../../libs/rpc/src/worker_pool_state.h"
+
+namespace histeq::rpc {
+namespace {
+
+PoolWorker Worker(const std::string& name, uint32_t slots) {
+  // Nobody is called in these tests.
+  return {.name = name, .address = "127.0.0.1:1", .slots = slots, .free_slots = slots};
+}
+
+struct Fixture {
+  WorkerPool pool;
+  std::shared_ptr<WorkerPool::State> state = pool.state();
+  Claimant a, b;
+  Fixture() {
+    state->Enter(a);
+    state->Enter(b);
+  }
+  ~Fixture() {
+    state->Leave(a);
+    state->Leave(b);
+  }
+  std::shared_ptr<PooledWorker> Take(Claimant& who, uint64_t bytes = 0) {
+    std::lock_guard lock(state->mutex);
+    state->SetWants(who, true);
+    return state->TryAcquire(who, bytes);
+  }
+  std::string NameOf(const std::shared_ptr<PooledWorker>& worker) {
+    return worker == nullptr ? "" : worker->info.name;
+  }
+};
+
+TEST_CASE("places are those of the workers, the least loaded first") {
+  Fixture f;
+  CHECK(f.Take(f.a) == nullptr);
+  f.pool.Update(Worker("one", 1));
+  f.pool.Update(Worker("three", 3));
+  CHECK(f.pool.size() == 2);
+  CHECK(f.NameOf(f.Take(f.a)) == "one");
+  for (int i = 0; i < 3; ++i) CHECK(f.NameOf(f.Take(f.a)) == "three");
+  CHECK(f.Take(f.a) == nullptr);
+  CHECK(f.a.held == 4);
+}
+
+TEST_CASE("whoever has fewer places has the next") {
+  Fixture f;
+  f.pool.Update(Worker("w", 4));
+  f.state->SetWants(f.b, true);
+  CHECK(f.Take(f.a) != nullptr);
+  // b wants one, and has none.
+  CHECK(f.Take(f.a) == nullptr);
+  CHECK(f.Take(f.b) != nullptr);
+  CHECK(f.Take(f.a) != nullptr);
+  CHECK(f.Take(f.a) == nullptr);
+  {
+    std::lock_guard lock(f.state->mutex);
+    f.state->SetWants(f.b, false);
+    // Not for a spare copy of something, while somebody wants places.
+    f.state->SetWants(f.b, true);
+    CHECK(f.state->TryAcquire(f.a, 0, nullptr, /*spare=*/true) == nullptr);
+    f.state->SetWants(f.b, false);
+  }
+  CHECK(f.Take(f.a) != nullptr);
+}
+
+TEST_CASE("workers that drain, are held back or are too small get nothing") {
+  Fixture f;
+  PoolWorker worker = Worker("w", 2);
+  worker.memory_bytes = 100;
+  f.pool.Update(worker);
+  CHECK(f.Take(f.a, 101) == nullptr);
+  {
+    std::lock_guard lock(f.state->mutex);
+    CHECK_FALSE(f.state->AnyUsable(101));
+    CHECK(f.state->AnyUsable(100));
+  }
+  const auto place = f.Take(f.a, 100);
+  REQUIRE(place != nullptr);
+
+  worker.draining = true;
+  f.pool.Update(worker);
+  CHECK(f.pool.size() == 0);
+  CHECK(f.Take(f.a) == nullptr);
+  worker.draining = false;
+  f.pool.Update(worker);
+
+  {
+    std::lock_guard lock(f.state->mutex);
+    f.state->HoldBack(*place, absl::Hours(1));
+  }
+  CHECK(f.Take(f.a) == nullptr);
+  worker.free_slots = 0;
+  f.pool.Update(worker);
+  CHECK(f.Take(f.a) == nullptr);
+  // It says that it has room again.
+  worker.free_slots = 1;
+  f.pool.Update(worker);
+  CHECK(f.Take(f.a) != nullptr);
+
+  {
+    std::lock_guard lock(f.state->mutex);
+    f.state->Punish(*place, absl::Hours(1));
+    const absl::Duration until = place->held_until;
+    // Calls that failed at the same time are one fault.
+    f.state->Punish(*place, absl::Hours(1));
+    CHECK(place->held_until == until);
+    CHECK(f.state->NextRelease() == until);
+    CHECK(place->faults == 1);
+  }
+  // What it says about its slots does not make good for that.
+  f.pool.Update(worker);
+  CHECK(f.pool.size() == 0);
+}
+
+TEST_CASE("a worker that leaves, or has another address, is gone for its calls") {
+  Fixture f;
+  f.pool.Update(Worker("w", 1));
+  const auto first = f.Take(f.a);
+  REQUIRE(first != nullptr);
+  {
+    std::lock_guard lock(f.state->mutex);
+    first->segments_done = 7;
+  }
+  CHECK(f.pool.SegmentsDone("w") == 7);
+  PoolWorker moved = Worker("w", 1);
+  moved.address = "127.0.0.1:2";
+  f.pool.Update(moved);
+  CHECK(first->gone.token().cancelled());
+  CHECK(f.pool.SegmentsDone("w") == 0);
+  const auto second = f.Take(f.a);
+  REQUIRE(second != nullptr);
+  CHECK_FALSE(second->gone.token().cancelled());
+  f.pool.Remove("w");
+  CHECK(second->gone.token().Check().code() == absl::StatusCode::kUnavailable);
+  CHECK(f.pool.size() == 0);
+  CHECK(f.pool.SegmentsDone("w") == 0);
+  f.pool.Remove("w");
+}
+
+TEST_CASE("the mappings that a worker was sent are remembered, not for ever") {
+  PooledWorker worker(Worker("w", 1));
+  CHECK_FALSE(worker.Knows("m"));
+  worker.Learn("m");
+  CHECK(worker.Knows("m"));
+  worker.Forget("m");
+  CHECK_FALSE(worker.Knows("m"));
+  worker.Learn("first");
+  for (int i = 0; i < 1000; ++i) worker.Learn(std::to_string(i));
+  CHECK_FALSE(worker.Knows("first"));
+  CHECK(worker.Knows("999"));
+}
+
+}  // namespace
+}  // namespace histeq::rpc
