@@ -168,12 +168,12 @@ Table MatchTable(std::span<const uint64_t> histogram, Distribution distribution)
   for (size_t value = 0; value < table.size(); ++value) {
     const long double share =
         static_cast<long double>(source_sums[value]) / static_cast<long double>(source_sums.back());
-    size_t entry = 0;
-    // Shares that are equal but for rounding are equal.
-    while (entry + 1 < target_sums.size() &&
-           (target_sums[entry] == 0 || target_sums[entry] / target_total < share - 1e-15L)) {
-      ++entry;
-    }
+    const auto below = [&](long double sum, long double wanted) {
+      // Shares that are equal but for rounding are equal.
+      return sum == 0 || sum / target_total < wanted - 1e-15L;
+    };
+    const auto entry = std::lower_bound(target_sums.begin(), target_sums.end() - 1, share, below) -
+                       target_sums.begin();
     table[value] = static_cast<uint32_t>(entry);
   }
   return table;
