@@ -103,6 +103,7 @@ Picture Widened(const Picture& one) {
 
 std::vector<uint8_t> Encode(const Picture& picture) {
   MemorySink sink;
+  sink.bytes.reserve(picture.segment.size());
   auto stitcher = CreateStitcher(picture.spec, {}, sink);
   Check(stitcher.status());
   auto fragment =

@@ -30,7 +30,6 @@ uint32_t ChunkCrc(uint32_t crc, std::span<const uint8_t> bytes) {
 }
 
 void AppendChunk(std::vector<uint8_t>& out, uint32_t type, std::span<const uint8_t> data) {
-  out.reserve(out.size() + kChunkHeaderBytes + data.size() + kChunkCrcBytes);
   AppendBigEndian32(out, static_cast<uint32_t>(data.size()));
   const size_t from = out.size();
   AppendBigEndian32(out, type);

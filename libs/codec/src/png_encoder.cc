@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <memory>
 
 #include "base/error.h"
@@ -17,8 +16,8 @@ namespace {
 
 // Rows are filtered and deflated in runs of about this size, which stay in the cache.
 constexpr size_t kRunBytes = 256 * 1024;
-// Some readers keep a chunk in memory.
-constexpr size_t kChunkBytes = 8 << 20;
+// Data of an IDAT chunk, at most.
+constexpr uint32_t kChunkBytes = 256 * 1024;
 constexpr std::array<uint8_t, 2> kZlibHeader = {0x78, 0x01};
 // An empty last block, with fixed codes.
 constexpr std::array<uint8_t, 2> kLastBlock = {0x03, 0x00};
@@ -28,45 +27,55 @@ uint64_t RowBytes(const EncodeSpec& spec) {
   return uint64_t{spec.width} * png.channels * (png.bits_per_sample / 8);
 }
 
-// Deflates to whole bytes, without an end, so that the next fragment may follow.
+// Deflates to whole bytes, without an end, so that the next fragment may follow, and puts them into
+// IDAT chunks.
 class Deflater {
  public:
-  Deflater() : level_buffer_(std::make_unique<uint8_t[]>(ISAL_DEF_LVL1_DEFAULT)) {
+  explicit Deflater(std::vector<uint8_t>& chunks)
+      : chunks_(chunks),
+        level_buffer_(std::make_unique<uint8_t[]>(ISAL_DEF_LVL1_DEFAULT)),
+        buffer_(std::make_unique<uint8_t[]>(kChunkBytes)) {
     isal_deflate_init(&stream_);
     stream_.level = 1;
     stream_.level_buf = level_buffer_.get();
     stream_.level_buf_size = ISAL_DEF_LVL1_DEFAULT;
     stream_.gzip_flag = IGZIP_DEFLATE;
+    StartChunk();
   }
 
   absl::Status Deflate(std::span<uint8_t> bytes, bool last) {
     stream_.next_in = bytes.data();
     stream_.avail_in = static_cast<uint32_t>(bytes.size());
     stream_.flush = last ? FULL_FLUSH : NO_FLUSH;
+    bool full = false;
     do {
-      if (out_.size() - used_ < kRunBytes / 4) out_.resize(std::max(out_.size() * 2, kRunBytes));
-      stream_.next_out = out_.data() + used_;
-      stream_.avail_out = static_cast<uint32_t>(
-          std::min<size_t>(out_.size() - used_, std::numeric_limits<uint32_t>::max()));
-      const uint32_t room = stream_.avail_out;
       if (const int result = isal_deflate(&stream_); result != COMP_OK)
         return absl::InternalError(fmt::format("ISA-L's deflate answers {}", result));
-      used_ += room - stream_.avail_out;
-    } while (stream_.avail_out == 0 || stream_.avail_in > 0);
+      full = stream_.avail_out == 0;
+      if (full || last) EndChunk();
+    } while (full || stream_.avail_in > 0);
     return absl::OkStatus();
   }
 
-  std::span<const uint8_t> bytes() const { return std::span(out_).first(used_); }
-
  private:
+  void StartChunk() {
+    stream_.next_out = buffer_.get();
+    stream_.avail_out = kChunkBytes;
+  }
+  void EndChunk() {
+    const std::span<const uint8_t> data(buffer_.get(), kChunkBytes - stream_.avail_out);
+    if (!data.empty()) AppendChunk(chunks_, ChunkType("IDAT"), data);
+    StartChunk();
+  }
+
+  std::vector<uint8_t>& chunks_;
   isal_zstream stream_;
   std::unique_ptr<uint8_t[]> level_buffer_;
-  std::vector<uint8_t> out_;
-  size_t used_ = 0;
+  std::unique_ptr<uint8_t[]> buffer_;
 };
 
 // 16-bit samples stand in a PNG with the high byte first.
-void SwapRow(const uint8_t* row, size_t size, uint8_t* out) {
+void SwapRow(const uint8_t* __restrict row, size_t size, uint8_t* __restrict out) {
   for (size_t i = 0; i + 1 < size; i += 2) {
     const uint8_t low = row[i];
     out[i] = row[i + 1];
@@ -137,8 +146,10 @@ absl::StatusOr<Fragment> EncodePngFragment(const EncodeSpec& spec, const RasterL
   if (swap) swapped[0].resize(row_bytes), swapped[1].resize(row_bytes);
   const size_t run_rows = std::max<size_t>(1, kRunBytes / (row_bytes + 1));
   std::vector<uint8_t> run(std::min<size_t>(run_rows, rows) * (row_bytes + 1));
-  Deflater deflater;
   Fragment fragment;
+  // Pictures seldom shrink below half; what is reserved and not used is never touched.
+  fragment.bytes.reserve(segment.size() / 2 + kChunkBytes);
+  Deflater deflater(fragment.bytes);
   const uint8_t* above = nullptr;
   for (uint32_t first = 0; first < rows; first += static_cast<uint32_t>(run_rows)) {
     const auto count = static_cast<uint32_t>(std::min<size_t>(run_rows, rows - first));
@@ -156,11 +167,6 @@ absl::StatusOr<Fragment> EncodePngFragment(const EncodeSpec& spec, const RasterL
     fragment.adler32 = isal_adler32(fragment.adler32, filtered.data(), filtered.size());
     fragment.raw_bytes += filtered.size();
     HISTEQ_RETURN_IF_ERROR(deflater.Deflate(filtered, first + count == rows));
-  }
-  for (auto left = deflater.bytes(); !left.empty();) {
-    const auto data = left.first(std::min(left.size(), kChunkBytes));
-    AppendChunk(fragment.bytes, ChunkType("IDAT"), data);
-    left = left.subspan(data.size());
   }
   return fragment;
 }

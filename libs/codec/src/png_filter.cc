@@ -1,8 +1,8 @@
 #include "png_filter.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace histeq::codec {
 namespace {
@@ -62,29 +62,30 @@ void Paeth(const uint8_t* __restrict row, const uint8_t* __restrict above, size_
 }  // namespace
 
 PngRowFilter::PngRowFilter(size_t row_bytes, size_t pixel_bytes)
-    : row_bytes_(row_bytes), pixel_bytes_(pixel_bytes), candidate_(row_bytes) {}
+    : row_bytes_(row_bytes), pixel_bytes_(pixel_bytes), best_(row_bytes), candidate_(row_bytes) {}
 
 void PngRowFilter::Filter(const uint8_t* row, const uint8_t* above, uint8_t* out) {
-  uint8_t* best_bytes = out + 1;
-  out[0] = 0;
-  std::memcpy(best_bytes, row, row_bytes_);
-  uint64_t best = Magnitude(best_bytes, row_bytes_);
-  auto consider = [&](uint8_t number) {
+  uint8_t number = 0;
+  uint64_t least = Magnitude(row, row_bytes_);
+  auto consider = [&](uint8_t candidate_number) {
     const uint64_t magnitude = Magnitude(candidate_.data(), row_bytes_);
-    if (magnitude >= best) return;
-    best = magnitude;
-    out[0] = number;
-    std::memcpy(best_bytes, candidate_.data(), row_bytes_);
+    if (magnitude >= least) return;
+    least = magnitude;
+    number = candidate_number;
+    std::swap(best_, candidate_);
   };
   Sub(row, row_bytes_, pixel_bytes_, candidate_.data());
   consider(1);
-  if (above == nullptr) return;
-  Up(row, above, row_bytes_, candidate_.data());
-  consider(2);
-  Average(row, above, row_bytes_, pixel_bytes_, candidate_.data());
-  consider(3);
-  Paeth(row, above, row_bytes_, pixel_bytes_, candidate_.data());
-  consider(4);
+  if (above != nullptr) {
+    Up(row, above, row_bytes_, candidate_.data());
+    consider(2);
+    Average(row, above, row_bytes_, pixel_bytes_, candidate_.data());
+    consider(3);
+    Paeth(row, above, row_bytes_, pixel_bytes_, candidate_.data());
+    consider(4);
+  }
+  out[0] = number;
+  std::memcpy(out + 1, number == 0 ? row : best_.data(), row_bytes_);
 }
 
 }  // namespace histeq::codec

@@ -23,6 +23,7 @@ class PngRowFilter {
  private:
   const size_t row_bytes_;
   const size_t pixel_bytes_;
+  std::vector<uint8_t> best_;
   std::vector<uint8_t> candidate_;
 };
 
