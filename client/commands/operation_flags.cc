@@ -137,7 +137,7 @@ absl::StatusOr<v1::Operation> OperationOf(const Session& session, const Operatio
     equalize.set_percentile_high(high);
   }
   if (!flags.reference.empty()) {
-    const auto item = session.display.Begin(flags.reference);
+    const auto item = session.display.Begin(flags.reference, /*counted=*/false);
     HISTEQ_ASSIGN_OR_RETURN(*equalize.mutable_reference_image_id(),
                             ImageIdOf(session, flags.reference, *item));
     item->Done("");

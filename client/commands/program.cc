@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/numbers.h"
 #include "commands/session.h"
 #include "display/error_text.h"
 #include "fmt/format.h"
@@ -45,7 +46,12 @@ void AddGlobalFlags(CLI::App& app, GlobalFlags& flags) {
   app.add_option("--timeout", flags.timeout_s,
                  "Seconds to keep trying while the server gives no sign of life")
       ->capture_default_str()
-      ->check(CLI::Range(0.001, 86400.0 * 365))
+      ->check([](const std::string& text) {
+        double seconds = 0;
+        return absl::SimpleAtod(text, &seconds) && seconds >= 0.001 && seconds <= 1e7
+                   ? std::string()
+                   : "a number of seconds is wanted, 0.001 to 10000000";
+      })
       ->envname("HISTEQ_TIMEOUT")
       ->type_name("SECONDS");
   app.add_flag("--json", flags.json,

@@ -3,7 +3,9 @@
 // What all commands work with.
 
 #include <functional>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>

@@ -53,7 +53,7 @@ std::string TimeLeft(double done, double left, double seconds) {
 Display::Item::~Item() {
   std::lock_guard lock(display_.mutex_);
   std::erase(display_.items_, this);
-  if (!finished_) ++display_.failed_;
+  if (!finished_ && counted_) ++display_.failed_;
 }
 
 void Display::Item::Enter(Phase phase) {
@@ -137,7 +137,7 @@ void Display::Item::Done(const std::string& text) {
   {
     std::lock_guard lock(display_.mutex_);
     finished_ = true;
-    ++display_.done_;
+    if (counted_) ++display_.done_;
   }
   if (!text.empty()) display_.Note(label_ + ": " + text);
 }
@@ -202,8 +202,8 @@ Display::~Display() {
   options_.err->flush();
 }
 
-std::unique_ptr<Display::Item> Display::Begin(const std::string& label) {
-  std::unique_ptr<Item> item(new Item(*this, label));
+std::unique_ptr<Display::Item> Display::Begin(const std::string& label, bool counted) {
+  std::unique_ptr<Item> item(new Item(*this, label, counted));
   std::lock_guard lock(mutex_);
   item->began_ = Now();
   items_.push_back(item.get());

@@ -58,7 +58,8 @@ class Display {
 
    private:
     friend class Display;
-    explicit Item(Display& display, std::string label) : display_(display), label_(label) {}
+    Item(Display& display, std::string label, bool counted)
+        : display_(display), label_(label), counted_(counted) {}
 
     enum class Phase { kWaiting, kUpload, kQueued, kWork, kDownload };
     void Enter(Phase phase);
@@ -68,6 +69,7 @@ class Display {
 
     Display& display_;
     const std::string label_;
+    const bool counted_;
     Phase phase_ = Phase::kWaiting;
     uint64_t done_ = 0;
     uint64_t total_ = 0;
@@ -77,7 +79,8 @@ class Display {
     v1::JobProgress progress_;
     bool finished_ = false;
   };
-  [[nodiscard]] std::unique_ptr<Item> Begin(const std::string& label);
+  // `counted`: one of those of ExpectItems.
+  [[nodiscard]] std::unique_ptr<Item> Begin(const std::string& label, bool counted = true);
   // How many items there will be; for the total of many.
   void ExpectItems(size_t count);
 
