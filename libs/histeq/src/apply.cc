@@ -170,6 +170,21 @@ void ApplyRun(const Job<Sample>& job, const Run<Sample>& run, uint32_t y, const 
 }
 
 template <typename Sample>
+bool IsIdentity(const Sample* table, uint32_t values) {
+  for (uint32_t value = 0; value < values; ++value) {
+    if (table[value] != value) return false;
+  }
+  return true;
+}
+
+template <typename Sample>
+void CopyRows(ConstRows in, Rows out, size_t row_samples) {
+  for (uint32_t row = 0; row < in.rows; ++row) {
+    std::memcpy(out.Row<Sample>(row), in.Row<Sample>(row), row_samples * sizeof(Sample));
+  }
+}
+
+template <typename Sample>
 void Apply(const EqualizeParameters& parameters, const ImageShape& shape, const Mapping& mapping,
            ConstRows in, Rows out, uint32_t first_row) {
   const bool tiled = parameters.method == Method::kClahe;
@@ -182,6 +197,10 @@ void Apply(const EqualizeParameters& parameters, const ImageShape& shape, const 
                         tiled ? internal::GridOf(parameters, shape) : Grid{},
                         SampleValues(shape)};
   if (shape.channels == 1 && !tiled) {
+    if (sizeof(Sample) == 1 && IsIdentity(job.Table(0, 0), job.values)) {
+      if (in.data != out.data) CopyRows<Sample>(in, out, shape.width);
+      return;
+    }
     for (uint32_t row = 0; row < in.rows; ++row) {
       job.kernels.map(job.Table(0, 0), in.Row<Sample>(row), shape.width, out.Row<Sample>(row));
     }

@@ -57,6 +57,38 @@ inline uint32_t ScaledSum(uint64_t sum, Float24 scale, uint32_t largest) {
   return whole > largest ? largest : static_cast<uint32_t>(whole);
 }
 
+// ScaledSum for many sums and one scale. The product is rounded twice, to 24 bits and to a whole
+// number; once is enough when it is not near a half.
+class ScaledSums {
+ public:
+  ScaledSums(Float24 scale, uint32_t largest)
+      : scale_(scale),
+        largest_(largest),
+        most_(scale.exponent < 0 && scale.exponent > -56 ? (1u << 24) - 1 : 0),
+        shift_(most_ == 0 ? 1 : static_cast<uint32_t>(-scale.exponent)) {}
+
+  uint32_t operator()(uint64_t sum) const {
+    if (sum > most_) return ScaledSum(sum, scale_, largest_);
+    const uint64_t product = sum * scale_.mantissa;
+    const uint64_t half = uint64_t{1} << (shift_ - 1);
+    const uint64_t shifted = product + half;
+    // Distance from the half below or at which the whole number changes.
+    const uint64_t fraction = shifted & (2 * half - 1);
+    // Rounding to 24 bits moves the product by less than this.
+    const uint64_t error = (product >> 24) + 1;
+    if (fraction < error || fraction >= 2 * half - error) return ScaledSum(sum, scale_, largest_);
+    const uint64_t whole = shifted >> shift_;
+    return whole > largest_ ? largest_ : static_cast<uint32_t>(whole);
+  }
+
+ private:
+  Float24 scale_;
+  uint32_t largest_;
+  // Largest sum whose product has no more than 48 bits.
+  uint64_t most_;
+  uint32_t shift_;
+};
+
 }  // namespace histeq::internal
 
 #endif  // HISTEQ_SRC_FLOAT24_H_

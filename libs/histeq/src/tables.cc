@@ -12,7 +12,7 @@
 namespace histeq {
 namespace {
 
-using internal::Float24;
+using internal::ScaledSums;
 
 // Working memory for one table, allocated once for all tables of a mapping.
 struct Workspace {
@@ -34,12 +34,12 @@ void FillGlobal(const uint64_t* counts, uint64_t total, uint32_t largest, uint32
   uint32_t value = 0;
   while (counts[value] == 0) table[value++] = 0;
   if (counts[value] == total) return FillIdentity(largest, table);
-  const Float24 scale = internal::Quotient24(largest, total - counts[value]);
+  const ScaledSums scaled(internal::Quotient24(largest, total - counts[value]), largest);
   table[value] = 0;
   uint64_t sum = 0;
   for (++value; value <= largest; ++value) {
     sum += counts[value];
-    table[value] = counts[value] == 0 ? table[value - 1] : internal::ScaledSum(sum, scale, largest);
+    table[value] = counts[value] == 0 ? table[value - 1] : scaled(sum);
   }
 }
 
@@ -48,14 +48,17 @@ void FillGlobal(const uint64_t* counts, uint64_t total, uint32_t largest, uint32
 void Clip(uint64_t limit, uint32_t largest, uint64_t* counts) {
   uint64_t excess = 0;
   for (uint32_t value = 0; value <= largest; ++value) {
-    if (counts[value] <= limit) continue;
-    excess += counts[value] - limit;
-    counts[value] = limit;
+    // No branch: which counts are above is hard to foresee.
+    const uint64_t kept = std::min(counts[value], limit);
+    excess += counts[value] - kept;
+    counts[value] = kept;
   }
   const uint64_t bins = uint64_t{largest} + 1;
   const uint64_t each = excess / bins;
   const uint64_t rest = excess % bins;
-  for (uint32_t value = 0; value <= largest; ++value) counts[value] += each;
+  if (each != 0) {
+    for (uint32_t value = 0; value <= largest; ++value) counts[value] += each;
+  }
   if (rest == 0) return;
   const uint64_t step = std::max<uint64_t>(bins / rest, 1);
   uint64_t left = rest;
@@ -73,13 +76,13 @@ uint64_t ClipLimit(const EqualizeParameters& parameters, uint64_t total, uint32_
 void FillTile(const EqualizeParameters& parameters, uint64_t total, uint32_t largest,
               uint64_t* counts, uint32_t* table) {
   Clip(ClipLimit(parameters, total, largest), largest, counts);
-  const Float24 scale = internal::Quotient24(largest, total);
+  const ScaledSums scaled(internal::Quotient24(largest, total), largest);
   uint64_t sum = 0;
   uint32_t entry = 0;
   for (uint32_t value = 0; value <= largest; ++value) {
     if (counts[value] != 0) {
       sum += counts[value];
-      entry = internal::ScaledSum(sum, scale, largest);
+      entry = scaled(sum);
     }
     table[value] = entry;
   }
@@ -150,9 +153,14 @@ template <typename Sample>
 void Store(const EqualizeParameters& parameters, uint32_t largest, uint32_t values,
            bool keeps_nodata, const uint32_t* table, Sample* out) {
   const uint64_t strength = parameters.strength_q16;
-  for (uint64_t value = 0; value <= largest; ++value) {
-    out[value] =
-        static_cast<Sample>((value * (65536 - strength) + table[value] * strength + 32768) >> 16);
+  if (strength == 65536) {
+    for (size_t value = 0; value <= largest; ++value)
+      out[value] = static_cast<Sample>(table[value]);
+  } else {
+    for (uint64_t value = 0; value <= largest; ++value) {
+      out[value] =
+          static_cast<Sample>((value * (65536 - strength) + table[value] * strength + 32768) >> 16);
+    }
   }
   std::fill(out + largest + 1, out + values, out[largest]);
   if (keeps_nodata) out[parameters.nodata] = static_cast<Sample>(parameters.nodata);
