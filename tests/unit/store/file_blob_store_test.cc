@@ -93,7 +93,7 @@ void CheckContinues(BlobStore& store, const std::string& key, const std::vector<
 
 TEST_CASE("a fault of the disk at any call is an error, and nothing committed is lost") {
   const auto content = RandomContent(350'000, 1);
-  const int error = GENERATE(ENOSPC, EIO, EDQUOT);
+  const int error = GENERATE(ENOSPC, EIO);
   // A single fault, or a disk that stays as it is.
   const bool lasting = GENERATE(false, true);
   // The same process goes on, or another one.
