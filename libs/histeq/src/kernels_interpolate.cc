@@ -210,10 +210,18 @@ void Interpolate16(const Quad& quad, uint32_t weight_y, const uint32_t* weights_
   alignas(64) uint32_t rights[kBlock];
   size_t i = 0;
   for (; i + kBlock <= count; i += kBlock) {
-    for (size_t at = 0; at < kBlock; ++at) {
-      const uint32_t sample = in[i + at];
-      lefts[at] = upper_left[sample] | uint32_t{lower_left[sample]} << 16;
-      rights[at] = upper_right[sample] | uint32_t{lower_right[sample]} << 16;
+    for (size_t at = 0; at < kBlock; at += 4) {
+      uint64_t four;
+      std::memcpy(&four, in + i + at, 8);
+      const auto look_up = [&](size_t k) HWY_ATTR {
+        const size_t sample = (four >> (16 * k)) & 65535;
+        lefts[at + k] = upper_left[sample] | uint32_t{lower_left[sample]} << 16;
+        rights[at + k] = upper_right[sample] | uint32_t{lower_right[sample]} << 16;
+      };
+      look_up(0);
+      look_up(1);
+      look_up(2);
+      look_up(3);
     }
     for (size_t at = 0; at < kBlock; at += lanes) {
       const auto down = [&](const uint32_t* pairs) HWY_ATTR {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <span>
 
 #include "distribution.h"
@@ -19,6 +20,9 @@ struct Workspace {
   uint64_t* counts;  // SampleValues entries; those above `largest` are folded into it.
   uint64_t* target;  // SampleValues entries for kMatch, else null.
 };
+
+// Bins that are looked at together.
+constexpr uint64_t kBlockBins = 16;
 
 void FillIdentity(uint32_t largest, uint32_t* table) {
   for (uint32_t value = 0; value <= largest; ++value) table[value] = value;
@@ -72,19 +76,51 @@ uint64_t ClipLimit(const EqualizeParameters& parameters, uint64_t total, uint32_
   return std::max<uint64_t>(limit, 1);
 }
 
-// One tile of CLAHE.
-void FillTile(const EqualizeParameters& parameters, uint64_t total, uint32_t largest,
-              uint64_t* counts, uint32_t* table) {
-  Clip(ClipLimit(parameters, total, largest), largest, counts);
+// One tile of CLAHE: clipped, and summed up as it is spread. A 16-bit tile may have far more bins
+// than pixels, so bins are looked at in blocks, of which the empty ones are passed over.
+void FillTile(const EqualizeParameters& parameters, uint32_t largest, const uint64_t* counts,
+              uint64_t* block_sums, uint32_t* table) {
+  const uint64_t bins = uint64_t{largest} + 1;
+  const uint64_t block = std::min(kBlockBins, bins);
+  uint64_t total = 0;
+  for (uint64_t begin = 0, index = 0; begin < bins; begin += block, ++index) {
+    block_sums[index] = std::accumulate(counts + begin, counts + begin + block, uint64_t{0});
+    total += block_sums[index];
+  }
+  if (total == 0) return FillIdentity(largest, table);
+  const uint64_t limit = ClipLimit(parameters, total, largest);
+  uint64_t excess = 0;
+  for (uint64_t begin = 0, index = 0; begin < bins; begin += block, ++index) {
+    if (block_sums[index] <= limit) continue;
+    for (uint64_t value = begin; value < begin + block; ++value) {
+      excess += counts[value] - std::min(counts[value], limit);
+    }
+  }
+  const uint64_t each = excess / bins;
+  uint64_t left = excess % bins;
+  const uint64_t step = left == 0 ? 0 : std::max<uint64_t>(bins / left, 1);
+  // Where the next one of the rest goes.
+  uint64_t next = left == 0 ? bins : 0;
   const ScaledSums scaled(internal::Quotient24(largest, total), largest);
   uint64_t sum = 0;
   uint32_t entry = 0;
-  for (uint32_t value = 0; value <= largest; ++value) {
-    if (counts[value] != 0) {
-      sum += counts[value];
-      entry = scaled(sum);
+  for (uint64_t begin = 0, index = 0; begin < bins; begin += block, ++index) {
+    if (block_sums[index] == 0 && each == 0 && next >= begin + block) {
+      std::fill_n(table + begin, block, entry);
+      continue;
     }
-    table[value] = entry;
+    for (uint64_t value = begin; value < begin + block; ++value) {
+      uint64_t count = std::min(counts[value], limit) + each;
+      if (value == next) {
+        ++count;
+        next = --left == 0 ? bins : next + step;
+      }
+      if (count != 0) {
+        sum += count;
+        entry = scaled(sum);
+      }
+      table[value] = entry;
+    }
   }
 }
 
@@ -123,14 +159,11 @@ bool HasOneValue(const uint64_t* counts, uint64_t total, uint32_t largest) {
   return std::find(counts, counts + largest + 1, total) != counts + largest + 1;
 }
 
-// One table; `work.counts` may be changed.
+// One table of a method other than kClahe; `work.counts` may be changed.
 void FillTable(const EqualizeParameters& parameters, uint32_t largest, Workspace work,
                uint32_t* table) {
   const uint64_t total = SumOf(work.counts, largest);
   if (total == 0) return FillIdentity(largest, table);
-  if (parameters.method == Method::kClahe) {
-    return FillTile(parameters, total, largest, work.counts, table);
-  }
   if (HasOneValue(work.counts, total, largest)) return FillIdentity(largest, table);
   switch (parameters.method) {
     case Method::kClahe:
@@ -183,11 +216,14 @@ Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& s
   const std::span<const uint64_t> words = statistics.words();
   if (words.size() != tables * values) return Mapping();
   Mapping mapping = Mapping::Allocate(parameters, shape);
+  const bool tiled = parameters.method == Method::kClahe;
   const bool matches = parameters.method == Method::kMatch;
   auto counts = Buffer<uint64_t>::Uninitialized(values);
   auto table = Buffer<uint32_t>::Uninitialized(values);
+  auto block_sums = Buffer<uint64_t>::Uninitialized(values / kBlockBins);
   auto target = matches ? Buffer<uint64_t>::Uninitialized(values) : Buffer<uint64_t>();
-  if (!mapping.valid() || counts.empty() || table.empty() || (matches && target.empty())) {
+  if (!mapping.valid() || counts.empty() || table.empty() || block_sums.empty() ||
+      (matches && target.empty())) {
     return Mapping();
   }
   if (matches) {
@@ -201,11 +237,19 @@ Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& s
   // With mixed planes only a pixel of three equal channels is nodata: the kernels look at that.
   const bool keeps_nodata =
       parameters.has_nodata && !internal::IsMixed(internal::PlaneAt(parameters, shape, 0));
+  const bool folds = largest + 1 != values;
   for (uint64_t index = 0; index < tables; ++index) {
     const uint64_t* source = words.data() + index * values;
-    std::copy(source, source + values, counts.data());
-    FoldLarger(largest, counts.span());
-    FillTable(parameters, largest, {counts.data(), target.data()}, table.data());
+    if (!tiled || folds) {
+      std::copy(source, source + values, counts.data());
+      FoldLarger(largest, counts.span());
+    }
+    if (tiled) {
+      FillTile(parameters, largest, folds ? counts.data() : source, block_sums.data(),
+               table.data());
+    } else {
+      FillTable(parameters, largest, {counts.data(), target.data()}, table.data());
+    }
     if (shape.bits_per_sample == 8) {
       Store(parameters, largest, values, keeps_nodata, table.data(),
             mapping.mutable_data().data() + index * values);

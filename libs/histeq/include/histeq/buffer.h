@@ -3,7 +3,6 @@
 #define HISTEQ_BUFFER_H_
 
 #include <cstddef>
-#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <span>
@@ -11,6 +10,14 @@
 #include <utility>
 
 namespace histeq {
+
+namespace internal {
+
+// `count` elements, of zero or of any value; null when memory is short. For std::free.
+void* AllocateZeros(size_t count, size_t element_bytes);
+void* Allocate(size_t count, size_t element_bytes);
+
+}  // namespace internal
 
 // Owns its elements. Movable; what was moved from is empty.
 template <typename T>
@@ -29,13 +36,12 @@ class Buffer {
 
   // `size` elements of zero; empty when memory is short.
   static Buffer Zeros(size_t size) {
-    return Buffer(static_cast<T*>(std::calloc(size, sizeof(T))), size);
+    return Buffer(static_cast<T*>(internal::AllocateZeros(size, sizeof(T))), size);
   }
 
   // `size` elements of any value; empty when memory is short.
   static Buffer Uninitialized(size_t size) {
-    if (size > SIZE_MAX / sizeof(T)) return Buffer();
-    return Buffer(static_cast<T*>(std::malloc(size * sizeof(T))), size);
+    return Buffer(static_cast<T*>(internal::Allocate(size, sizeof(T))), size);
   }
 
   bool empty() const { return size_ == 0; }
