@@ -54,7 +54,7 @@ void Paeth(const uint8_t* __restrict row, const uint8_t* __restrict above, size_
     const auto pb = static_cast<int16_t>(from_b < 0 ? -from_b : from_b);
     const auto pc = static_cast<int16_t>(from_c < 0 ? -from_c : from_c);
     const int16_t b_or_c = pb <= pc ? b : c;
-    const int16_t best = (pa <= pb) & (pa <= pc) ? a : b_or_c;
+    const int16_t best = ((pa <= pb) & (pa <= pc)) ? a : b_or_c;
     out[i] = static_cast<uint8_t>(row[i] - best);
   }
 }
