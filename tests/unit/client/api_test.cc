@@ -1,6 +1,8 @@
 // The client API against a frontend that fails in every way that the contract allows.
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <fstream>
 #include <future>
 #include <thread>
 
@@ -562,8 +564,8 @@ TEST_CASE("addresses") {
 }
 
 TEST_CASE("names of images") {
-  for (const std::string good :
-       {"a", "photo 1.jpg", "Größe.png", "日本.png", ".hidden", std::string(255, 'x')}) {
+  for (const std::string& good : std::vector<std::string>{
+           "a", "photo 1.jpg", "Größe.png", "日本.png", ".hidden", std::string(255, 'x')}) {
     CAPTURE(good);
     CHECK(CheckImageName(good).ok());
   }

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,9 +34,9 @@ class FakeFrontend final : public v1::Frontend::Service {
     // After so many bytes of the stream (uploads: received; watches and downloads: sent)...
     uint64_t after_bytes = 0;
     // ...the call ends with this. Of a unary call: instead of an answer.
-    absl::Status status;
+    absl::Status status = {};
     // Uploads: only this many of the received bytes are kept; absent: all.
-    std::optional<uint64_t> keep_bytes;
+    std::optional<uint64_t> keep_bytes = {};
     // Watches, downloads: a chunk with a wrong checksum, or a wrong offset.
     bool corrupt_chunk = false;
     bool wrong_offset = false;
