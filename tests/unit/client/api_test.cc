@@ -121,11 +121,11 @@ std::string Reason(const absl::Status& status) {
   return detail.has_value() ? detail->reason : "";
 }
 
-#define CHECK_OK(expression)                        \
+#define REQUIRE_OK(expression)                      \
   do {                                              \
     const auto& result_ = (expression);             \
     INFO(std::string(StatusOf(result_).message())); \
-    CHECK(StatusOf(result_).ok());                  \
+    REQUIRE(StatusOf(result_).ok());                \
   } while (false)
 
 absl::Status StatusOf(const absl::Status& status) { return status; }
@@ -139,7 +139,7 @@ TEST_CASE("an upload arrives whole, with its job") {
   const size_t size = GENERATE(0, 1, 999, 1000, 1001, 50000);
   const std::string bytes = Noise(size);
   const auto response = desk.Upload(bytes, true);
-  CHECK_OK(response);
+  REQUIRE_OK(response);
   CHECK(desk.frontend.BytesOf(response->image().id()) == bytes);
   CHECK(response->image().name() == "a.png");
   CHECK(response->job().id() == "job-1");
@@ -162,7 +162,7 @@ TEST_CASE("an upload goes on from the committed offset after a broken stream") {
   desk.frontend.Plan("UploadImage", {.after_bytes = 100000, .status = fault, .keep_bytes = 65536});
   desk.frontend.Plan("UploadImage", {.after_bytes = 200000, .status = fault, .keep_bytes = 131072});
   const auto response = desk.Upload(bytes);
-  CHECK_OK(response);
+  REQUIRE_OK(response);
   CHECK(desk.frontend.BytesOf(response->image().id()) == bytes);
   CHECK(desk.frontend.images().size() == 1);
   CHECK(desk.frontend.calls("UploadImage") == 3);
@@ -175,7 +175,7 @@ TEST_CASE("an upload survives a server that restarts") {
   const std::string bytes = Noise(300000);
   desk.frontend.Plan("UploadImage", desk.RestartAfter(100000));
   const auto response = desk.Upload(bytes);
-  CHECK_OK(response);
+  REQUIRE_OK(response);
   CHECK(desk.frontend.BytesOf(response->image().id()) == bytes);
   CHECK(desk.Noticed("connection lost; resuming at 97.7 KiB of 293.0 KiB"));
 }
@@ -185,7 +185,7 @@ TEST_CASE("an upload whose answer was lost is not made twice") {
   desk.frontend.Plan("UploadImage",
                      {.status = absl::UnavailableError("gone"), .after_effect = true});
   const auto response = desk.Upload(Noise(5000), true);
-  CHECK_OK(response);
+  REQUIRE_OK(response);
   CHECK(response->image().id() == "image-1");
   CHECK(response->job().id() == "job-1");
   CHECK(desk.frontend.jobs().size() == 1);
@@ -197,7 +197,7 @@ TEST_CASE("an upload on which nothing moves is cancelled and made again") {
   desk.frontend.Plan("UploadImage", {.after_bytes = 3000, .hang = true});
   const std::string bytes = Noise(5000);
   const auto response = desk.Upload(bytes);
-  CHECK_OK(response);
+  REQUIRE_OK(response);
   CHECK(desk.frontend.BytesOf(response->image().id()) == bytes);
 }
 
@@ -286,13 +286,13 @@ TEST_CASE("a job is followed to its end, and its result fetched") {
   desk.frontend.HoldJobs();
   const std::string bytes = Noise(20000);
   const auto uploaded = desk.Upload(bytes, true);
-  CHECK_OK(uploaded);
+  REQUIRE_OK(uploaded);
   auto releasing = std::async(std::launch::async, [&] {
     desk.frontend.AwaitCalls("WatchJob", 1);
     desk.frontend.ReleaseJobs();
   });
   const auto watched = desk.Watch(uploaded->job().id());
-  CHECK_OK(watched);
+  REQUIRE_OK(watched);
   CHECK(watched->job.state() == v1::JOB_STATE_SUCCEEDED);
   CHECK(watched->result->name() == "a_EQUALIZED.png");
   CHECK(desk.sink.bytes == Reversed(bytes));
@@ -303,7 +303,7 @@ TEST_CASE("a result goes on where its stream broke") {
   Desk desk;
   const std::string bytes = Noise(20000);
   const auto uploaded = desk.Upload(bytes, true);
-  CHECK_OK(uploaded);
+  REQUIRE_OK(uploaded);
   SECTION("connection lost") {
     for (const uint64_t after : {4000u, 7000u}) {
       desk.frontend.Plan("WatchJob",
@@ -328,7 +328,7 @@ TEST_CASE("a result goes on where its stream broke") {
     desk.frontend.Plan("WatchJob", {.status = absl::UnavailableError("draining")});
   }
   const auto watched = desk.Watch(uploaded->job().id());
-  CHECK_OK(watched);
+  REQUIRE_OK(watched);
   CHECK(desk.sink.bytes == Reversed(bytes));
   CHECK(desk.opened == 1);
   CHECK(desk.frontend.calls("WatchJob") == 3);
@@ -339,7 +339,7 @@ TEST_CASE("pings keep a watch alive for as long as it takes") {
   Desk desk;
   desk.frontend.HoldJobs();
   const auto uploaded = desk.Upload(Noise(2000), true);
-  CHECK_OK(uploaded);
+  REQUIRE_OK(uploaded);
   desk.Connect([](ClientOptions& options) {
     options.ping_interval = absl::Milliseconds(700);
     options.give_up_after = absl::Milliseconds(700);
@@ -350,7 +350,7 @@ TEST_CASE("pings keep a watch alive for as long as it takes") {
     done.get_future().wait_for(std::chrono::milliseconds(2500));
     desk.frontend.ReleaseJobs();
   });
-  CHECK_OK(desk.Watch(uploaded->job().id()));
+  REQUIRE_OK(desk.Watch(uploaded->job().id()));
   done.set_value();
   CHECK(desk.frontend.calls("WatchJob") == 1);
 }
@@ -365,7 +365,7 @@ TEST_CASE("a job that failed or was cancelled is an answer") {
   desk.frontend.FailJobs(error);
   const auto uploaded = desk.Upload(Noise(2000), true);
   const auto watched = desk.Watch(uploaded->job().id());
-  CHECK_OK(watched);
+  REQUIRE_OK(watched);
   const absl::Status failure = JobFailure(watched->job);
   CHECK(failure.code() == absl::StatusCode::kDataLoss);
   CHECK(failure.message() == "row 5 is broken");
@@ -400,17 +400,17 @@ TEST_CASE("a download goes on where its stream broke, and is checked") {
                        {.after_bytes = 4000, .status = absl::UnavailableError("gone")});
     desk.frontend.Plan("DownloadImage", {.after_bytes = 3000, .corrupt_chunk = true});
     desk.frontend.Plan("DownloadImage", desk.RestartAfter(2000));
-    CHECK_OK(desk.Download(id));
+    REQUIRE_OK(desk.Download(id));
     CHECK(desk.sink.bytes == bytes);
   }
   SECTION("a range") {
     desk.frontend.Plan("DownloadImage",
                        {.after_bytes = 2000, .status = absl::UnavailableError("gone")});
-    CHECK_OK(desk.Download(id, {.offset = 100, .limit = 5000}));
+    REQUIRE_OK(desk.Download(id, {.offset = 100, .limit = 5000}));
     CHECK(desk.sink.bytes == bytes.substr(100, 5000));
   }
   SECTION("a range over the end") {
-    CHECK_OK(desk.Download(id, {.offset = 19999, .limit = 5000}));
+    REQUIRE_OK(desk.Download(id, {.offset = 19999, .limit = 5000}));
     CHECK(desk.sink.bytes == bytes.substr(19999));
   }
   SECTION("beyond the end") {
@@ -453,7 +453,7 @@ TEST_CASE("lists come page by page") {
   for (int i = 0; i < 250; ++i) desk.frontend.AddImage("n" + std::to_string(i), "x");
   const auto names = [&](uint64_t limit) {
     std::vector<std::string> found;
-    CHECK_OK(desk.client->ListImages(
+    REQUIRE_OK(desk.client->ListImages(
         {}, limit,
         [&](const v1::Image& image) {
           found.push_back(image.name());
@@ -485,7 +485,7 @@ TEST_CASE("pages that are too large for a message come in smaller ones") {
     image.set_location(std::string(100000, 'l'));
   };
   size_t found = 0;
-  CHECK_OK(desk.client->ListImages(
+  REQUIRE_OK(desk.client->ListImages(
       {}, 0,
       [&](const v1::Image&) {
         ++found;
@@ -502,16 +502,16 @@ TEST_CASE("calls whose answer is lost have their effect once") {
   desk.frontend.Plan("CreateJob", lost);
   v1::Operation operation;
   operation.mutable_equalize();
-  CHECK_OK(desk.client->CreateJob(id, operation, desk.control()));
+  REQUIRE_OK(desk.client->CreateJob(id, operation, desk.control()));
   CHECK(desk.frontend.jobs().size() == 1);
 
   desk.frontend.Plan("DeleteImage", lost);
-  CHECK_OK(desk.client->DeleteImage(id, desk.control()));
+  REQUIRE_OK(desk.client->DeleteImage(id, desk.control()));
   CHECK(absl::IsNotFound(desk.client->DeleteImage(id, desk.control())));
 
-  CHECK_OK(desk.client->RegisterCoordinator("one", "h:1", desk.control()));
+  REQUIRE_OK(desk.client->RegisterCoordinator("one", "h:1", desk.control()));
   desk.frontend.Plan("RemoveCoordinator", lost);
-  CHECK_OK(desk.client->RemoveCoordinator("one", desk.control()));
+  REQUIRE_OK(desk.client->RemoveCoordinator("one", desk.control()));
   CHECK(absl::IsNotFound(desk.client->RemoveCoordinator("one", desk.control())));
 }
 
@@ -522,7 +522,7 @@ TEST_CASE("a busy server is asked again, for a while") {
                                 {.reason = "QUEUE_FULL", .retry_after = absl::Milliseconds(20)})};
   const std::string id = desk.frontend.AddImage("b.png", "bytes").id();
   for (int i = 0; i < 3; ++i) desk.frontend.Plan("GetImage", busy);
-  CHECK_OK(desk.client->GetImage(id, desk.control()));
+  REQUIRE_OK(desk.client->GetImage(id, desk.control()));
   CHECK(desk.Noticed("the server is busy"));
   desk.Connect(
       [](ClientOptions& options) { options.busy_give_up_after = absl::Milliseconds(100); });

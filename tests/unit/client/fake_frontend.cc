@@ -27,6 +27,12 @@ grpc::Status Error(absl::StatusCode code, const std::string& message, const std:
       base::MakeError(code, message, {.reason = reason, .metadata = std::move(metadata)}));
 }
 
+// A planned status: as a server answers it when it has details, as gRPC itself makes one when not.
+grpc::Status Answer(const absl::Status& status) {
+  if (base::GetErrorDetail(status).has_value()) return rpc::ToGrpc(status);
+  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
+}
+
 grpc::Status NotFound(const std::string& what, const std::string& id) {
   return Error(absl::StatusCode::kNotFound, "no " + what + " " + id, "NO_SUCH_THING");
 }
@@ -92,7 +98,7 @@ grpc::Status FakeFrontend::Meet(const std::string& rpc, grpc::ServerContext* con
   if (fault->then) fault->then();
   if (fault->hang) Hang(context);
   *after_effect = fault->after_effect;
-  return rpc::ToGrpc(fault->status);
+  return Answer(fault->status);
 }
 
 v1::Image FakeFrontend::Store(const std::string& name, const std::string& bytes) {
@@ -212,7 +218,7 @@ grpc::Status FakeFrontend::UploadImage(grpc::ServerContext* context,
       lock.unlock();
       if (fault->then) fault->then();
       if (fault->hang) Hang(context);
-      return rpc::ToGrpc(fault->status);
+      return Answer(fault->status);
     }
     lock.unlock();
     const bool more = reader->Read(&request);
@@ -236,7 +242,7 @@ grpc::Status FakeFrontend::UploadImage(grpc::ServerContext* context,
     partial.image_id = image.id();
     if (header.has_operation()) partial.job_id = Queue(image, header.operation()).id();
   }
-  if (fault.has_value() && fault->after_effect) return rpc::ToGrpc(fault->status);
+  if (fault.has_value() && fault->after_effect) return Answer(fault->status);
   for (const v1::Image& image : images_) {
     if (image.id() == partial.image_id) *response->mutable_image() = Shown(image);
   }
@@ -325,7 +331,7 @@ grpc::Status FakeFrontend::SendBytes(const std::string& bytes, uint64_t offset, 
     if (due && !fault->corrupt_chunk && !fault->wrong_offset) {
       if (fault->then) fault->then();
       if (fault->hang) Hang(context);
-      return rpc::ToGrpc(fault->status);
+      return Answer(fault->status);
     }
     if (offset >= end) return grpc::Status::OK;
     v1::Chunk chunk;
@@ -478,7 +484,7 @@ grpc::Status FakeFrontend::WatchJob(grpc::ServerContext* context,
         lock.unlock();
         if (fault->then) fault->then();
         if (fault->hang) Hang(context);
-        return rpc::ToGrpc(fault->status);
+        return Answer(fault->status);
       }
       continue;
     }
