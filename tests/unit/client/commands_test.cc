@@ -323,7 +323,7 @@ TEST_CASE("upload, submit, watch and download print what the next one needs") {
   const Ran both = desk.Run({"upload", a, desk.folder.Path("none"), b, "--parallel", "1"});
   CHECK(both.code == 1);
   CHECK(both.out == "image-2\nimage-3\n");
-  CHECK(desk.Run({"submit", "image-1", "image-3"}).out == "job-1\njob-2\n");
+  CHECK(desk.Run({"submit", "image-1", "image-3", "--parallel", "1"}).out == "job-1\njob-2\n");
   CHECK(desk.Run({"submit", "image-1", "--wait"}).code == 0);
   CHECK(Contains(desk.Run({"watch", "job-1"}).out, "succeeded"));
   CHECK(desk.Run({"watch", "job-1", "-o", desk.folder.Path("r.png")}).code == 0);
