@@ -105,9 +105,41 @@ void CoordinatorLink::LogOutage(const absl::Status& status) {
 absl::Status CoordinatorLink::RunStream() {
   rpc::GuardedCall call(watchdog_, options_.timeout, stop_.token());
   const auto stream = stub_->Heartbeat(&call.context());
+  {
+    std::lock_guard lock(mutex_);
+    answers_ = 0;
+    broken_ = false;
+  }
+  // A thread that always reads: a stream that breaks between two requests is noticed at once.
+  std::thread reader([&] {
+    v1::CoordinatorHeartbeatResponse response;
+    while (stream->Read(&response)) {
+      std::lock_guard lock(mutex_);
+      answer_ = response;
+      ++answers_;
+      changed_.notify_all();
+    }
+    std::lock_guard lock(mutex_);
+    broken_ = true;
+    changed_.notify_all();
+  });
+  const absl::Status refused = Converse(call, *stream);
+  // It may still be open: the worker stops, or has this coordinator under another address.
+  call.Cancel();
+  reader.join();
+  call.Begin();
+  const absl::Status status = call.Result(stream->Finish());
+  if (!refused.ok()) return refused;
+  return status.ok() ? absl::UnavailableError("the coordinator ended the stream") : status;
+}
+
+absl::Status CoordinatorLink::Converse(
+    rpc::GuardedCall& call,
+    grpc::ClientReaderWriterInterface<v1::CoordinatorHeartbeatRequest,
+                                      v1::CoordinatorHeartbeatResponse>& stream) {
   absl::Duration interval = options_.interval;
   bool draining = false;
-  while (true) {
+  for (uint64_t sent = 1;; ++sent) {
     {
       // Before the state is read: what changes from here on is news for the next request.
       std::lock_guard lock(mutex_);
@@ -118,7 +150,14 @@ absl::Status CoordinatorLink::RunStream() {
     const absl::Duration sent_at = base::SystemClock().Monotonic();
     v1::CoordinatorHeartbeatResponse response;
     call.Begin();
-    if (!stream->Write(request) || !stream->Read(&response)) break;
+    if (!stream.Write(request)) return absl::OkStatus();
+    {
+      // The call's watch ends this wait.
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return broken_ || answers_ >= sent; });
+      if (broken_) return absl::OkStatus();
+      response = answer_;
+    }
     call.Pause();
     if (response.has_interval()) {
       interval = std::clamp(rpc::FromProto(response.interval()), absl::Milliseconds(100),
@@ -127,9 +166,6 @@ absl::Status CoordinatorLink::RunStream() {
     if (!connected()) {
       coordinator_ = response.coordinator().substr(0, 255);
       if (!attached_.Attach(coordinator_, this)) {
-        call.Cancel();
-        call.Begin();
-        stream->Finish();
         return absl::AlreadyExistsError(
             fmt::format("another address of the list leads to coordinator {} too", coordinator_));
       }
@@ -145,16 +181,13 @@ absl::Status CoordinatorLink::RunStream() {
       rpc::LogEvent(rpc::LogLevel::kInfo, draining ? "coordinator_draining" : "coordinator_serving",
                     {{"coordinator", coordinator_}, {"address", address_}});
     }
-    if (!WaitNext(sent_at, interval)) break;
+    if (!WaitNext(sent_at, interval)) return absl::OkStatus();
   }
-  call.Begin();
-  const absl::Status status = call.Result(stream->Finish());
-  return status.ok() ? absl::UnavailableError("the coordinator ended the stream") : status;
 }
 
 bool CoordinatorLink::WaitNext(absl::Duration sent_at, absl::Duration interval) {
   std::unique_lock lock(mutex_);
-  while (!stopping_) {
+  while (!stopping_ && !broken_) {
     const absl::Duration due = sent_at + (news_ ? std::min(options_.gap, interval) : interval);
     const absl::Duration left = due - base::SystemClock().Monotonic();
     if (left <= absl::ZeroDuration()) return true;

@@ -3,6 +3,7 @@
 // Tells one coordinator that this worker lives, and what is free of it.
 
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "base/cancel.h"
 #include "base/watchdog.h"
 #include "histeq/v1/coordinator.grpc.pb.h"
+#include "rpc/guarded_call.h"
 
 namespace histeq::worker {
 
@@ -66,6 +68,12 @@ class CoordinatorLink {
  private:
   void Run();
   absl::Status RunStream();
+  // Requests and answers until the stream breaks or the worker stops (OK), or this address turns
+  // out not to be wanted.
+  absl::Status Converse(
+      rpc::GuardedCall& call,
+      grpc::ClientReaderWriterInterface<v1::CoordinatorHeartbeatRequest,
+                                        v1::CoordinatorHeartbeatResponse>& stream);
   // Waits until the next request is due; whether there is to be one.
   bool WaitNext(absl::Duration sent_at, absl::Duration interval);
   void LogOutage(const absl::Status& status);
@@ -82,6 +90,10 @@ class CoordinatorLink {
   bool news_ = false;
   bool stopping_ = false;
   bool connected_ = false;
+  // Of the present stream.
+  v1::CoordinatorHeartbeatResponse answer_;
+  uint64_t answers_ = 0;
+  bool broken_ = false;
   // The thread's own: the coordinator's name as it last gave it, and the outage that was logged.
   std::string coordinator_;
   std::string logged_;

@@ -148,6 +148,8 @@ GrpcWorkerService::GrpcWorkerService(Slots& slots, WorkThreads& threads, Mapping
 grpc::Status GrpcWorkerService::Serve(
     const char* what, grpc::ServerContext& context,
     const std::function<absl::Status(ServedCall& call, Record& record)>& work) {
+  // A call that is ended from this side says less than a refusal.
+  if (stop_.cancelled()) return rpc::ToGrpc(slots_.Take({}, 0).status());
   const absl::Duration begin = base::SystemClock().Monotonic();
   ServedCall call(watch_, watchdog_, options_.stall_timeout, context, stop_);
   Record record;

@@ -380,7 +380,7 @@ TEST_CASE("what cannot succeed anywhere fails for good, with its reason") {
   }
   SECTION("an operation that is not offered") {
     operation.mutable_thumbnail()->set_width(10);
-    reason = "UNKNOWN_OPERATION";
+    reason = "NOT_OFFERED";
   }
   SECTION("a stored file that changed") {
     announced = std::string(32, 'x');
@@ -441,6 +441,66 @@ TEST_CASE("a coordinator that is refused leases nothing until it is accepted") {
   CHECK_FALSE(f.frontend.WaitForState("job", v1::JOB_STATE_RUNNING, absl::Milliseconds(500)));
   f.frontend.Change([](FakeJobQueue::Script& script) { script.heartbeat_error = grpc::Status(); });
   CHECK(f.frontend.WaitForState("job", v1::JOB_STATE_SUCCEEDED));
+}
+
+TEST_CASE("a reference image gives its histogram, by its statistics or by its bytes") {
+  Fixture f;
+  const std::string source = ReadPicture("moon.png");
+  const std::string reference = ReadPicture("coffee.png");
+  // What the luma of the reference looks like.
+  v1::Operation analyze;
+  analyze.mutable_analyze();
+  FakeJobQueue::JobRecord look;
+  look.id = "look";
+  look.source = reference;
+  look.operation = analyze;
+  f.frontend.AddJob(look);
+  f.StartCoordinator();
+  REQUIRE(f.frontend.WaitForState("look", v1::JOB_STATE_SUCCEEDED, absl::Seconds(60)));
+  const auto looked = f.frontend.job("look");
+  REQUIRE(looked.statistics.has_value());
+  REQUIRE(looked.result.empty());
+  v1::Operation by_histogram;
+  by_histogram.mutable_equalize()->set_method(v1::Equalize::METHOD_MATCH);
+  *by_histogram.mutable_equalize()->mutable_reference_histogram() =
+      looked.statistics->channels(0).histogram();
+  const std::string expected = LocalResult(source, by_histogram);
+
+  FakeJobQueue::JobRecord job;
+  job.id = "job";
+  job.source = source;
+  job.operation.mutable_equalize()->set_method(v1::Equalize::METHOD_MATCH);
+  job.operation.mutable_equalize()->set_reference_image_id("there");
+  const bool kept = GENERATE(true, false);
+  job.reference = reference;
+  if (kept) job.reference_statistics = looked.statistics;
+  f.frontend.AddJob(job);
+  REQUIRE(f.frontend.WaitForState("job", v1::JOB_STATE_SUCCEEDED, absl::Seconds(60)));
+  const auto done = f.frontend.job("job");
+  CHECK((done.result == expected));
+  CHECK(done.reference_offsets.size() == (kept ? 0 : 1));
+}
+
+TEST_CASE("a broken reference image is the job's end, and named as such") {
+  Fixture f;
+  FakeJobQueue::JobRecord job;
+  job.id = "job";
+  job.source = ReadPicture("moon.png");
+  job.operation.mutable_equalize()->set_method(v1::Equalize::METHOD_MATCH);
+  job.operation.mutable_equalize()->set_reference_image_id("there");
+  std::string reason;
+  SECTION("not an image") {
+    job.reference = std::string(1000, 'x');
+    reason = "NOT_AN_IMAGE";
+  }
+  SECTION("deleted meanwhile") { reason = "REFERENCE_MISSING"; }
+  f.frontend.AddJob(job);
+  f.StartCoordinator();
+  REQUIRE(f.frontend.WaitForFailure("job"));
+  const auto failure = f.frontend.job("job").failures[0];
+  CHECK(failure.outcome() == v1::FailJobRequest::OUTCOME_PERMANENT);
+  CHECK(failure.error().reason() == reason);
+  CHECK_THAT(failure.error().message(), Catch::Contains("reference image"));
 }
 
 // A worker that can be called back, and no more.

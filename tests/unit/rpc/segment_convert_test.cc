@@ -24,7 +24,7 @@ engine::TransformSpec PngSpec(uint32_t width, uint32_t height) {
 // 4:2:0 of 100 x 200 pixels.
 engine::TransformSpec JpegSpec() {
   engine::TransformSpec spec;
-  spec.layout.planes = {{.stored_width = 112, .visible_width = 100, .vertical_sampling = 2},
+  spec.layout.planes = {{.stored_width = 104, .visible_width = 100, .vertical_sampling = 2},
                         {.stored_width = 56, .visible_width = 50, .vertical_sampling = 1},
                         {.stored_width = 56, .visible_width = 50, .vertical_sampling = 1}};
   spec.layout.max_vertical_sampling = 2;
