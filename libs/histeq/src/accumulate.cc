@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 
 #include "histeq/equalize.h"
 #include "kernels.h"
@@ -17,6 +18,8 @@ using internal::Plane;
 
 // Pixels that are taken out of their rows at a time; fits into the first-level cache.
 constexpr size_t kChunkPixels = 4096;
+// The same where planes are first interleaved.
+constexpr size_t kPlanarChunkPixels = 1024;
 // Below this, clearing and adding up several tables costs more than they save.
 constexpr uint64_t kSmallRegion8 = 2048;
 constexpr uint64_t kSmallRegion16 = 1 << 19;
@@ -30,7 +33,8 @@ struct Region {
 
 struct Source {
   const ImageShape& shape;
-  ConstRows rows;
+  // One for each channel of a planar picture, else one.
+  std::span<const ConstRows> planes;
   ConstRows mask;  // No data: everything counts.
   ExtractSpec extract;
   // Whether pixels are the numbers to count.
@@ -96,6 +100,20 @@ class Counter {
   Counter8 counter_;
 };
 
+// Calls count_pixels(pixels, done, count) with interleaved pixels for the whole width of the
+// region.
+template <typename Sample, typename CountPixels>
+void CountPlanarRow(const Kernels& kernels, const Source& source, const Region& region,
+                    uint32_t row, const CountPixels& count_pixels) {
+  alignas(64) std::array<Sample, 4 * kPlanarChunkPixels> pixels{};
+  for (size_t done = 0; done < region.width; done += kPlanarChunkPixels) {
+    const size_t count = std::min<size_t>(kPlanarChunkPixels, region.width - done);
+    internal::Interleave(internal::KernelsFor<Sample>(kernels), source.planes, row, region.x + done,
+                         count, pixels.data());
+    count_pixels(pixels.data(), done, count);
+  }
+}
+
 template <typename Sample>
 void CountRegion(const Kernels& kernels, const Source& source, const Region& region,
                  std::span<uint32_t> scratch, uint64_t* histogram) {
@@ -105,19 +123,26 @@ void CountRegion(const Kernels& kernels, const Source& source, const Region& reg
   alignas(64) std::array<Sample, kChunkPixels> chunk;
   uint64_t skipped = 0;
   for (uint32_t row = region.row; row < region.row + region.rows; ++row) {
-    const Sample* pixels = source.rows.Row<Sample>(row) + size_t{region.x} * source.shape.channels;
-    const uint8_t* mask =
-        source.mask.data == nullptr ? nullptr : source.mask.Row<uint8_t>(row) + region.x;
     if (source.direct) {
-      counter.Add(pixels, region.width);
+      counter.Add(source.planes[0].Row<Sample>(row) + region.x, region.width);
       continue;
     }
-    for (size_t done = 0; done < region.width; done += kChunkPixels) {
-      const size_t count = std::min<size_t>(kChunkPixels, region.width - done);
+    const uint8_t* mask =
+        source.mask.data == nullptr ? nullptr : source.mask.Row<uint8_t>(row) + region.x;
+    const auto count_pixels = [&](const Sample* pixels, size_t done, size_t count) {
       skipped += internal::KernelsFor<Sample>(kernels).extract(
-          source.extract, pixels + done * source.shape.channels,
-          mask == nullptr ? nullptr : mask + done, count, chunk.data());
+          source.extract, pixels, mask == nullptr ? nullptr : mask + done, count, chunk.data());
       counter.Add(chunk.data(), count);
+    };
+    if (source.planes.size() > 1) {
+      CountPlanarRow<Sample>(kernels, source, region, row, count_pixels);
+      continue;
+    }
+    const size_t channels = source.shape.channels;
+    const Sample* pixels = source.planes[0].Row<Sample>(row) + region.x * channels;
+    for (size_t done = 0; done < region.width; done += kChunkPixels) {
+      count_pixels(pixels + done * channels, done,
+                   std::min<size_t>(kChunkPixels, region.width - done));
     }
   }
   counter.Finish<Sample>();
@@ -153,8 +178,10 @@ void ForEachTile(const Grid& grid, uint32_t first_row, uint32_t rows, const Coun
 }
 
 template <typename Sample>
-void Accumulate(const EqualizeParameters& parameters, const ImageShape& shape, ConstRows rows,
-                ConstRows mask, uint32_t first_row, Statistics& statistics) {
+void Accumulate(const EqualizeParameters& parameters, const ImageShape& shape,
+                std::span<const ConstRows> sources, ConstRows mask, uint32_t first_row,
+                Statistics& statistics) {
+  const uint32_t rows = sources[0].rows;
   const Kernels kernels = internal::ActiveKernels();
   const uint32_t values = SampleValues(shape);
   const uint32_t planes = internal::PlaneCount(parameters, shape);
@@ -163,7 +190,7 @@ void Accumulate(const EqualizeParameters& parameters, const ImageShape& shape, C
     const Plane plane = internal::PlaneAt(parameters, shape, index);
     const bool skips_nodata = parameters.has_nodata && internal::IsMixed(plane);
     const Source source{shape,
-                        rows,
+                        sources,
                         mask,
                         {plane, shape.channels, shape.has_alpha, skips_nodata, parameters.nodata,
                          LargestSample(parameters, shape)},
@@ -173,9 +200,9 @@ void Accumulate(const EqualizeParameters& parameters, const ImageShape& shape, C
                           words + (uint64_t{tile} * planes + index) * values);
     };
     if (parameters.method == Method::kClahe) {
-      ForEachTile(internal::GridOf(parameters, shape), first_row, rows.rows, count);
+      ForEachTile(internal::GridOf(parameters, shape), first_row, rows, count);
     } else {
-      count(0, Region{0, shape.width, 0, rows.rows});
+      count(0, Region{0, shape.width, 0, rows});
     }
   }
   if (parameters.has_nodata && !internal::IsMixed(internal::PlaneAt(parameters, shape, 0))) {
@@ -195,11 +222,17 @@ void AccumulateRows(const EqualizeParameters& parameters, const ImageShape& shap
 
 void AccumulateRows(const EqualizeParameters& parameters, const ImageShape& shape, ConstRows rows,
                     ConstRows mask, uint32_t first_row, Statistics& statistics) {
-  if (shape.width == 0 || rows.rows == 0) return;
+  AccumulatePlanes(parameters, shape, {&rows, 1}, mask, first_row, statistics);
+}
+
+void AccumulatePlanes(const EqualizeParameters& parameters, const ImageShape& shape,
+                      std::span<const ConstRows> planes, ConstRows mask, uint32_t first_row,
+                      Statistics& statistics) {
+  if (shape.width == 0 || planes[0].rows == 0) return;
   if (shape.bits_per_sample == 8) {
-    Accumulate<uint8_t>(parameters, shape, rows, mask, first_row, statistics);
+    Accumulate<uint8_t>(parameters, shape, planes, mask, first_row, statistics);
   } else {
-    Accumulate<uint16_t>(parameters, shape, rows, mask, first_row, statistics);
+    Accumulate<uint16_t>(parameters, shape, planes, mask, first_row, statistics);
   }
 }
 

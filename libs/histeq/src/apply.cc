@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 
 #include "histeq/equalize.h"
 #include "kernels.h"
@@ -185,17 +186,24 @@ void CopyRows(ConstRows in, Rows out, size_t row_samples) {
 }
 
 template <typename Sample>
+Job<Sample> JobOf(const SampleKernels<Sample>& kernels, const EqualizeParameters& parameters,
+                  const ImageShape& shape, const Mapping& mapping) {
+  const bool tiled = parameters.method == Method::kClahe;
+  return {kernels,
+          parameters,
+          shape,
+          mapping,
+          internal::PlaneCount(parameters, shape),
+          tiled ? internal::GridOf(parameters, shape) : Grid{},
+          SampleValues(shape)};
+}
+
+template <typename Sample>
 void Apply(const EqualizeParameters& parameters, const ImageShape& shape, const Mapping& mapping,
            ConstRows in, Rows out, uint32_t first_row) {
   const bool tiled = parameters.method == Method::kClahe;
   const internal::Kernels kernels = internal::ActiveKernels();
-  const Job<Sample> job{internal::KernelsFor<Sample>(kernels),
-                        parameters,
-                        shape,
-                        mapping,
-                        internal::PlaneCount(parameters, shape),
-                        tiled ? internal::GridOf(parameters, shape) : Grid{},
-                        SampleValues(shape)};
+  const auto job = JobOf(internal::KernelsFor<Sample>(kernels), parameters, shape, mapping);
   if (shape.channels == 1 && !tiled) {
     if (sizeof(Sample) == 1 && IsIdentity(job.Table(0, 0), job.values)) {
       if (in.data != out.data) CopyRows<Sample>(in, out, shape.width);
@@ -220,6 +228,31 @@ void Apply(const EqualizeParameters& parameters, const ImageShape& shape, const 
   }
 }
 
+// As Apply, for planes: a run of pixels at a time is interleaved, changed, and taken apart again.
+template <typename Sample>
+void ApplyToPlanes(const EqualizeParameters& parameters, const ImageShape& shape,
+                   const Mapping& mapping, std::span<const ConstRows> in, std::span<const Rows> out,
+                   uint32_t first_row) {
+  const internal::Kernels all = internal::ActiveKernels();
+  const SampleKernels<Sample>& kernels = internal::KernelsFor<Sample>(all);
+  const auto job = JobOf(kernels, parameters, shape, mapping);
+  Run<Sample> run;
+  Scratch<Sample> scratch;
+  alignas(64) std::array<Sample, 4 * kChunkPixels> pixels{};
+  for (uint32_t x = 0; x < shape.width; x += run.count) {
+    StartRun(job, x, run);
+    for (uint32_t row = 0; row < in[0].rows; ++row) {
+      internal::Interleave(kernels, in, row, x, run.count, pixels.data());
+      ApplyRun(job, run, first_row + row, pixels.data(), pixels.data(), scratch);
+      for (uint32_t channel = 0; channel < shape.channels; ++channel) {
+        const ExtractSpec extract{static_cast<Plane>(channel), shape.channels, false, false, 0, 0};
+        kernels.extract(extract, pixels.data(), nullptr, run.count,
+                        out[channel].Row<Sample>(row) + x);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void ApplyRows(const EqualizeParameters& parameters, const ImageShape& shape,
@@ -229,6 +262,20 @@ void ApplyRows(const EqualizeParameters& parameters, const ImageShape& shape,
     Apply<uint8_t>(parameters, shape, mapping, in, out, first_row);
   } else {
     Apply<uint16_t>(parameters, shape, mapping, in, out, first_row);
+  }
+}
+
+void ApplyPlanes(const EqualizeParameters& parameters, const ImageShape& shape,
+                 const Mapping& mapping, std::span<const ConstRows> in, std::span<const Rows> out,
+                 uint32_t first_row) {
+  if (shape.channels == 1) {
+    return ApplyRows(parameters, shape, mapping, in[0], out[0], first_row);
+  }
+  if (shape.width == 0 || in[0].rows == 0) return;
+  if (shape.bits_per_sample == 8) {
+    ApplyToPlanes<uint8_t>(parameters, shape, mapping, in, out, first_row);
+  } else {
+    ApplyToPlanes<uint16_t>(parameters, shape, mapping, in, out, first_row);
   }
 }
 

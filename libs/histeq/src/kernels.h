@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
+#include "histeq/pixel_view.h"
 #include "layout.h"
 
 namespace histeq::internal {
@@ -135,6 +137,16 @@ inline const SampleKernels<uint8_t>& KernelsFor<uint8_t>(const Kernels& kernels)
 template <>
 inline const SampleKernels<uint16_t>& KernelsFor<uint16_t>(const Kernels& kernels) {
   return kernels.words;
+}
+
+// Pixels out of planes: writes `count` of them from column x of the row on.
+template <typename Sample>
+void Interleave(const SampleKernels<Sample>& kernels, std::span<const ConstRows> planes,
+                uint32_t row, size_t x, size_t count, Sample* pixels) {
+  const auto channels = static_cast<uint32_t>(planes.size());
+  for (uint32_t channel = 0; channel < channels; ++channel) {
+    kernels.insert(channels, channel, planes[channel].Row<Sample>(row) + x, count, pixels);
+  }
 }
 
 }  // namespace histeq::internal

@@ -184,7 +184,8 @@ class Run {
 
     const auto sent = Mapping::FromBytes(c_.parameters, c_.image.shape, mapping.data());
     if (!sent) return "the mapping's bytes are refused";
-    return CompareResults(source, mapping, *sent);
+    if (const auto wrong = CompareResults(source, mapping, *sent); !wrong.empty()) return wrong;
+    return ComparePlanes(mask, mapping);
   }
 
  private:
@@ -245,6 +246,45 @@ class Run {
                 joined.Write(segment.first, segment.rows), segment.first);
     }
     return CompareSamples("segments' result", joined);
+  }
+
+  // The same picture with each channel in memory of its own.
+  std::string ComparePlanes(const Memory* mask, const Mapping& mapping) {
+    const uint32_t channels = c_.image.shape.channels;
+    const uint32_t height = c_.image.shape.height;
+    reference::Image plane;
+    plane.shape = c_.image.shape;
+    plane.shape.channels = 1;
+    std::vector<Memory> memory;
+    std::vector<ConstRows> in;
+    std::vector<Rows> out;
+    memory.reserve(channels);
+    for (uint32_t channel = 0; channel < channels; ++channel) {
+      plane.samples.clear();
+      for (size_t i = channel; i < c_.image.samples.size(); i += channels) {
+        plane.samples.push_back(c_.image.samples[i]);
+      }
+      memory.emplace_back(plane, Layout{c_.layout.gap + channel, channel, channel % 2 == 1, true});
+      memory.back().Fill(plane.samples);
+      in.push_back(memory.back().Read(0, height));
+      out.push_back(memory.back().Write(0, height));
+    }
+    Statistics statistics = Statistics::Create(c_.parameters, c_.image.shape);
+    AccumulatePlanes(c_.parameters, c_.image.shape, in,
+                     mask == nullptr ? ConstRows() : mask->Read(0, height), 0, statistics);
+    if (auto wrong = CompareCounts("counts of planes", statistics); !wrong.empty()) return wrong;
+    ApplyPlanes(c_.parameters, c_.image.shape, mapping, in, out, 0);
+    for (uint32_t channel = 0; channel < channels; ++channel) {
+      if (!memory[channel].SurroundingsUntouched()) return "planes: wrote outside the rows";
+      std::vector<uint32_t> expected;
+      for (size_t i = channel; i < made_.samples.size(); i += channels) {
+        expected.push_back(made_.samples[i]);
+      }
+      if (auto wrong = Compare("plane", memory[channel].Samples(), expected, 0); !wrong.empty()) {
+        return wrong;
+      }
+    }
+    return {};
   }
 
   std::string CompareSamples(const char* what, const Memory& target) {

@@ -39,9 +39,9 @@ std::string Describe(const Case& c);
 
 // The first difference found, in words; empty when there is none. Looked at, on every target:
 // counts of the whole, counts of segments merged in reverse, the tables, the tables sent as bytes,
-// the result of the whole and of segments, and the bytes around the result. All targets must give
-// the same bytes; the twins' bytes too, except by one where bilinear interpolation (kClahe) or
-// densities (kGaussian, kRayleigh) are rounded.
+// the result of the whole, of segments and of planes, and the bytes around the result. All targets
+// must give the same bytes; the twins' bytes too, except by one where bilinear interpolation
+// (kClahe) or densities (kGaussian, kRayleigh) are rounded.
 std::string Difference(const Case& c);
 
 }  // namespace histeq::differential

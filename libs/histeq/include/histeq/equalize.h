@@ -6,6 +6,7 @@
 #define HISTEQ_EQUALIZE_H_
 
 #include <cstdint>
+#include <span>
 
 #include "histeq/mapping.h"
 #include "histeq/parameters.h"
@@ -25,6 +26,12 @@ void AccumulateRows(const EqualizeParameters& parameters, const ImageShape& shap
 void AccumulateRows(const EqualizeParameters& parameters, const ImageShape& shape, ConstRows rows,
                     ConstRows mask, uint32_t first_row, Statistics& statistics);
 
+// As above, for a planar picture: `planes[c]` holds channel c alone, alpha included, as many as
+// shape.channels, each with as many rows. `mask` without data leaves out nothing.
+void AccumulatePlanes(const EqualizeParameters& parameters, const ImageShape& shape,
+                      std::span<const ConstRows> planes, ConstRows mask, uint32_t first_row,
+                      Statistics& statistics);
+
 // The mapping for the whole image's statistics. Not valid() when memory is short or `statistics`
 // has another size. An image of one value, or of none, is mapped to itself; with Method::kClahe an
 // image of one value becomes what OpenCV makes of it. Thread-safe.
@@ -36,6 +43,12 @@ Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& s
 // nor fails. Thread-safe.
 void ApplyRows(const EqualizeParameters& parameters, const ImageShape& shape,
                const Mapping& mapping, ConstRows in, Rows out, uint32_t first_row);
+
+// As above, for a planar picture: `in[c]` and `out[c]` hold channel c alone, as many as
+// shape.channels.
+void ApplyPlanes(const EqualizeParameters& parameters, const ImageShape& shape,
+                 const Mapping& mapping, std::span<const ConstRows> in, std::span<const Rows> out,
+                 uint32_t first_row);
 
 }  // namespace histeq
 
