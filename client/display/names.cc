@@ -74,10 +74,12 @@ std::string OperationText(const v1::Operation& operation) {
   const v1::Equalize& equalize = operation.equalize();
   std::string text = "equalize";
   if (equalize.method() > v1::Equalize::METHOD_GLOBAL) {
-    text += " " + Word(v1::Equalize::Method_Name(equalize.method()), "METHOD_");
+    text += ' ';
+    text += Word(v1::Equalize::Method_Name(equalize.method()), "METHOD_");
   }
   if (equalize.color() > v1::Equalize::COLOR_LUMA) {
-    text += ", " + Word(v1::Equalize::Color_Name(equalize.color()), "COLOR_");
+    text += ", ";
+    text += Word(v1::Equalize::Color_Name(equalize.color()), "COLOR_");
   }
   if (equalize.has_grid_x() || equalize.has_grid_y()) {
     text += fmt::format(", grid {}x{}", equalize.has_grid_x() ? equalize.grid_x() : 8,

@@ -29,7 +29,10 @@ std::string Bar(double fraction, bool utf8) {
   fraction = std::clamp(fraction, 0.0, 1.0);
   if (!utf8) {
     const auto full = static_cast<size_t>(fraction * kBarColumns);
-    return "[" + std::string(full, '#') + std::string(kBarColumns - full, '-') + "]";
+    std::string bar = "[";
+    bar.append(full, '#');
+    bar.append(kBarColumns - full, '-');
+    return bar + ']';
   }
   const auto eighths = static_cast<size_t>(fraction * kBarColumns * 8);
   std::string bar = "▕";
