@@ -24,7 +24,7 @@ class MemorySource : public base::ByteSource {
   explicit MemorySource(std::span<const uint8_t> bytes) : left_(bytes) {}
   absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
     const size_t n = std::min(buffer.size(), left_.size());
-    std::memcpy(buffer.data(), left_.data(), n);
+    std::copy_n(left_.begin(), n, buffer.begin());
     left_ = left_.subspan(n);
     return n;
   }

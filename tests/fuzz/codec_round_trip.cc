@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -19,7 +18,7 @@ class MemorySource : public base::ByteSource {
   absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
     // Pieces of an odd size, so that everything crosses their borders.
     const size_t n = std::min({buffer.size(), left_.size(), size_t{509}});
-    std::memcpy(buffer.data(), left_.data(), n);
+    std::copy_n(left_.begin(), n, buffer.begin());
     left_ = left_.subspan(n);
     return n;
   }

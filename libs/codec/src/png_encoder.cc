@@ -17,7 +17,7 @@ namespace {
 // Rows are filtered and deflated in runs of about this size, which stay in the cache.
 constexpr size_t kRunBytes = 256 * 1024;
 // Data of an IDAT chunk, at most.
-constexpr uint32_t kChunkBytes = 256 * 1024;
+constexpr uint32_t kChunkBytes = 64 * 1024;
 constexpr std::array<uint8_t, 2> kZlibHeader = {0x78, 0x01};
 // An empty last block, with fixed codes.
 constexpr std::array<uint8_t, 2> kLastBlock = {0x03, 0x00};
@@ -33,8 +33,8 @@ class Deflater {
  public:
   explicit Deflater(std::vector<uint8_t>& chunks)
       : chunks_(chunks),
-        level_buffer_(std::make_unique<uint8_t[]>(ISAL_DEF_LVL1_DEFAULT)),
-        buffer_(std::make_unique<uint8_t[]>(kChunkBytes)) {
+        level_buffer_(std::make_unique_for_overwrite<uint8_t[]>(ISAL_DEF_LVL1_DEFAULT)),
+        buffer_(std::make_unique_for_overwrite<uint8_t[]>(kChunkBytes)) {
     isal_deflate_init(&stream_);
     stream_.level = 1;
     stream_.level_buf = level_buffer_.get();

@@ -3,7 +3,6 @@
 // Byte streams over memory for tests.
 
 #include <algorithm>
-#include <cstring>
 #include <span>
 #include <vector>
 
@@ -20,7 +19,7 @@ class MemorySource : public base::ByteSource {
   absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
     const size_t n = std::min({buffer.size(), left_.size(), piece_});
     if (n == 0 && !failure_.ok()) return failure_;
-    std::memcpy(buffer.data(), left_.data(), n);
+    std::copy_n(left_.begin(), n, buffer.begin());
     left_ = left_.subspan(n);
     return n;
   }
