@@ -399,20 +399,23 @@ void TransformJob::Failed(Copy& copy, const absl::Status& status) {
       pool_->Punish(*copy.worker, options_.hold_back);
     }
   }
-  if (!segment.decided && segment.copies.size() == 1) {
-    if (segment.faults >= options_.max_remote_tries && !queue_.over()) {
-      here_only_.push_back(copy.index);
-    } else {
-      queue_.GiveBack(copy.index);
-      out_.erase(copy.index);
-    }
-  }
   End(copy);
 }
 
 void TransformJob::End(Copy& copy) {
   const std::shared_ptr<PooledWorker> worker = copy.worker;
-  segments_[copy.index].copies.remove_if([&](const auto& held) { return held.get() == &copy; });
+  const uint32_t index = copy.index;
+  SegmentState& segment = segments_[index];
+  segment.copies.remove_if([&](const auto& held) { return held.get() == &copy; });
+  if (segment.copies.empty() && !segment.decided) {
+    // Nobody has it, and nobody works on it.
+    if (segment.faults >= options_.max_remote_tries && !queue_.over()) {
+      here_only_.push_back(index);
+    } else {
+      queue_.GiveBack(index);
+      out_.erase(index);
+    }
+  }
   if (worker != nullptr) {
     --busy_runners_;
     pool_->Release(claimant_, *worker);
@@ -478,11 +481,7 @@ void TransformJob::LocalTask() {
     Deliver(lock, *copy, *std::move(fragment));
   } else {
     // What fails here fails everywhere.
-    if (!segments_[*index].decided) {
-      if (!queue_.over()) Fail(fragment.status());
-      queue_.GiveBack(*index);
-      out_.erase(*index);
-    }
+    if (!segments_[*index].decided && !queue_.over()) Fail(fragment.status());
     End(*copy);
   }
   --local_running_;
@@ -492,6 +491,9 @@ void TransformJob::LocalTask() {
 
 absl::StatusOr<codec::Fragment> TransformJob::DoHere(const Copy& copy, absl::Status& read_error) {
   const engine::Segment segment = exchange_.at(copy.index);
+  // In place, because nobody reads it again: no worker has it, and what fails here ends the job.
+  const std::span<uint8_t> lies_here = exchange_.InPlace(copy.index);
+  if (!lies_here.empty()) return engine::TransformSegment(spec_, segment, lies_here);
   const uint64_t bytes = codec::SegmentBytes(spec_.layout, segment.rows);
   const std::unique_ptr<uint8_t[]> samples(new uint8_t[bytes]);
   read_error = Read(copy, 0, {samples.get(), bytes});
