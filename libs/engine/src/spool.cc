@@ -66,7 +66,10 @@ Spool::Spool(uint32_t count, uint64_t segment_bytes, base::MemoryBudget* budget,
 }
 
 Spool::~Spool() {
-  for (uint32_t i = 0; i < entries_.size(); ++i) Release(i);
+  // Also what was never stored.
+  for (const Entry& entry : entries_) {
+    if (entry.in_memory) budget_->Give(static_cast<int64_t>(PageRange::RoundUp(entry.bytes)));
+  }
   if (fd_ >= 0) close(fd_);
 }
 
@@ -154,6 +157,7 @@ void Spool::Release(uint32_t index) {
     entry = entries_[index];
     if (!entry.stored) return;
     entries_[index].stored = false;
+    entries_[index].in_memory = false;
     if (entry.in_memory) memory_bytes_ -= entry.bytes;
   }
   if (entry.in_memory) {

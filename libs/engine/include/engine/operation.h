@@ -17,7 +17,7 @@ struct Operation {
   enum class Kind { kEqualize = 1, kAnalyze = 3 };
   Kind kind = Kind::kEqualize;
   // For kEqualize.
-  EqualizeParameters equalize;
+  EqualizeParameters equalize = {};
   // Method::kMatch with another image as reference: the caller fills equalize.reference from that
   // image's statistics before RunJob.
   bool reads_reference = false;
