@@ -28,6 +28,7 @@ constexpr char kNameAlphabet[] =
 constexpr size_t kMaxNameBytes = 64;
 constexpr char kCommonGroup[] = "Every service";
 constexpr int kUsageError = 2;
+constexpr double kMaxDrainSeconds = 86400;
 
 std::string DefaultName() {
   std::array<char, HOST_NAME_MAX + 1> host = {};
@@ -175,7 +176,13 @@ Program::Program(std::string program, std::string description, int default_port)
   app.add_option("--drain-timeout-s", flags.drain_timeout_s,
                  "After SIGTERM, how long running work may take to end, in seconds.")
       ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 86400.0));
+      ->check([](const std::string& text) -> std::string {
+        double seconds = 0;
+        // False for NaN too, which CLI::Range lets pass.
+        const bool usable =
+            CLI::detail::lexical_cast(text, seconds) && seconds >= 0 && seconds <= kMaxDrainSeconds;
+        return usable ? "" : "must be 0 to 86400";
+      });
   app.set_config("--config", "", "File of flags, one `name = value` a line (TOML).")
       ->type_name("FILE");
   app.config_formatter(std::make_shared<ConfigBelowEnvironment>(app));

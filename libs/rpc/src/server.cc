@@ -1,7 +1,5 @@
 #include "rpc/server.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <mutex>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -22,6 +21,7 @@
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
+#include "listener.h"
 #include "rpc/chunk.h"
 
 namespace histeq::rpc {
@@ -51,44 +51,17 @@ class NameCollector final : public grpc::ServerBuilderPlugin {
   std::vector<std::string>& names_;
 };
 
-// Reflection for this server alone, instead of all servers of the process.
 class Plugins final : public grpc::ServerBuilderOption {
  public:
   explicit Plugins(std::vector<std::string>& names) : names_(names) {}
   void UpdateArguments(grpc::ChannelArguments*) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
     plugins->push_back(std::make_unique<NameCollector>(names_));
-    plugins->push_back(std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
   }
 
  private:
   std::vector<std::string>& names_;
 };
-
-absl::Status ListenFailed(const std::string& address, const std::string& why) {
-  return base::MakeError(absl::StatusCode::kUnavailable,
-                         fmt::format("cannot listen on {}: {}", address, why),
-                         {.reason = "LISTEN_FAILED", .metadata = {{"address", address}}});
-}
-
-// gRPC would take the socket away from a server that lives.
-absl::Status CheckUnixPath(const std::string& listen) {
-  const std::string path = listen.substr(std::strlen(kUnixPrefix));
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return ListenFailed(listen, fmt::format("the path has {} bytes; allowed: 1 to {}", path.size(),
-                                            sizeof(address.sun_path) - 1));
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (probe < 0) return ListenFailed(listen, std::strerror(errno));
-  const bool answered =
-      connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ||
-      errno == EAGAIN;
-  close(probe);
-  return answered ? ListenFailed(listen, "another server listens there") : absl::OkStatus();
-}
 
 // A reader never sees half a number.
 absl::Status WritePortFile(const std::string& path, int port) {
@@ -118,8 +91,6 @@ void SetArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
-  // Otherwise two processes listen on one port, and calls go to either.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Handlers run on the threads that poll; when one is taken another takes its place. One queue:
   // a parked stream must not keep the calls of a queue of its own waiting.
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
@@ -131,42 +102,48 @@ void SetArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
 
 struct Server::Parts {
   std::string listen;
-  int port = 0;
+  // Held while the listener stops.
+  std::mutex stopping;
+  std::unique_ptr<Listener> listener;
   std::vector<std::string> service_names;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
   std::unique_ptr<grpc::Server> server;
 };
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options) {
   // Once for the process, before its first server; not thread-safe otherwise.
-  static const bool health = [] {
+  static const bool enabled = [] {
     grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     return true;
   }();
-  (void)health;
+  (void)enabled;
 
   auto parts = std::make_unique<Parts>();
   parts->listen = options.listen;
-  std::string address = options.listen;
-  if (IsUnix(options.listen)) {
-    HISTEQ_RETURN_IF_ERROR(CheckUnixPath(options.listen));
-  } else if (options.listen.find(':') != std::string::npos && !options.listen.starts_with('[')) {
-    address = fmt::format("[{}]:{}", options.listen, options.port);
-  } else {
-    address = fmt::format("{}:{}", options.listen, options.port);
-  }
+  HISTEQ_ASSIGN_OR_RETURN(parts->listener, Listener::Bind(options.listen, options.port));
 
   grpc::ServerBuilder builder;
   SetArguments(options, builder);
   builder.SetOption(std::make_unique<Plugins>(parts->service_names));
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &parts->port);
+  parts->acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      grpc::InsecureServerCredentials());
   for (grpc::Service* const service : options.services) builder.RegisterService(service);
-  errno = 0;
   parts->server = builder.BuildAndStart();
-  if (parts->server == nullptr || parts->port == 0) {
-    return ListenFailed(address, "it is in use, not of this machine, or not permitted");
+  if (parts->server == nullptr) {
+    return base::MakeError(absl::StatusCode::kInternal,
+                           "gRPC did not start: its own log line says why",
+                           {.reason = "SERVER_NOT_STARTED"});
   }
   auto server = std::unique_ptr<Server>(new Server(std::move(parts)));
   server->SetServing(true);
+  Parts& started = *server->parts_;
+  started.listener->Start(options.max_connections, [&started](int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    started.acceptor->HandleNewConnection(&connection);
+  });
   if (!options.port_file.empty()) {
     HISTEQ_RETURN_IF_ERROR(WritePortFile(options.port_file, server->port()));
   }
@@ -177,7 +154,7 @@ Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Server::~Server() { Shutdown(absl::ZeroDuration()); }
 
-int Server::port() const { return IsUnix(parts_->listen) ? 0 : parts_->port; }
+int Server::port() const { return parts_->listener->port(); }
 
 std::string Server::local_address() const {
   const std::string& listen = parts_->listen;
@@ -198,6 +175,11 @@ void Server::SetServing(bool serving) {
 
 void Server::Shutdown(absl::Duration timeout) {
   timeout = std::clamp(timeout, absl::ZeroDuration(), kLongestDrain);
+  // First: gRPC loses the connections that come after its end.
+  {
+    std::lock_guard lock(parts_->stopping);
+    parts_->listener->Stop();
+  }
   parts_->server->Shutdown(absl::ToChronoTime(absl::Now() + timeout));
 }
 

@@ -25,6 +25,8 @@ struct ServerOptions {
   std::vector<grpc::Service*> services;
   // Streams of one connection at once.
   int max_streams_per_connection = 1024;
+  // Connections at once; more wait until others end.
+  int max_connections = 4096;
   // Connections that have sent no request for so long are closed.
   absl::Duration max_connection_idle = absl::Minutes(5);
 };
@@ -33,7 +35,7 @@ struct ServerOptions {
 // grpcurl speaks. Permits HTTP/2 pings every 10 s, also without calls. Thread-safe.
 class Server {
  public:
-  // - UNAVAILABLE LISTEN_FAILED: the address cannot be bound.
+  // - UNAVAILABLE LISTEN_FAILED: the address cannot be bound. PORT_FILE_FAILED.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options);
   // Shutdown(0).
   ~Server();
