@@ -108,7 +108,8 @@ TEST_CASE("equal bytes with 0, 1, 2 and 5 workers") {
   uint64_t by_workers = 0;
   REQUIRE(WaitUntil([&] {
     by_workers = 0;
-    for (const v1::CoordinatorInfo& coordinator : client.ListNodes().coordinators()) {
+    const v1::ListNodesResponse nodes = client.ListNodes();
+    for (const v1::CoordinatorInfo& coordinator : nodes.coordinators()) {
       for (const v1::WorkerInfo& worker : coordinator.workers())
         by_workers += worker.segments_done();
     }
@@ -155,7 +156,8 @@ TEST_CASE("a worker that comes during the job takes part") {
   cluster.AddWorker("late");
   slow.CheckResult();
   REQUIRE(WaitUntil([&] {
-    for (const v1::CoordinatorInfo& coordinator : slow.client.ListNodes().coordinators()) {
+    const v1::ListNodesResponse nodes = slow.client.ListNodes();
+    for (const v1::CoordinatorInfo& coordinator : nodes.coordinators()) {
       for (const v1::WorkerInfo& worker : coordinator.workers()) {
         if (worker.name() == "late" && worker.segments_done() > 0) return true;
       }

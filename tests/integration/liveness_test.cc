@@ -92,7 +92,8 @@ TEST_CASE("a cancelled job stops the worker") {
   // Its slot is free again, long before the delay is over.
   CHECK(WaitUntil(
       [&] {
-        for (const v1::CoordinatorInfo& coordinator : services.client.ListNodes().coordinators()) {
+        const v1::ListNodesResponse nodes = services.client.ListNodes();
+        for (const v1::CoordinatorInfo& coordinator : nodes.coordinators()) {
           for (const v1::WorkerInfo& worker : coordinator.workers()) {
             if (worker.free_slots() == 1) return true;
           }
