@@ -37,7 +37,7 @@ bool IsConnectionLoss(const absl::Status& status) {
     case absl::StatusCode::kUnknown:
       return !base::GetErrorDetail(status).has_value();
     case absl::StatusCode::kInternal:
-      return absl::StrContains(status.message(), "RST_STREAM");
+      return absl::StrContains(status.message(), "RST_STREAM with");
     default:
       return false;
   }

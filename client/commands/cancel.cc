@@ -32,7 +32,7 @@ ExitCode RunCancel(Session& session, const CancelFlags& flags) {
 void AddCancelCommand(CLI::App& app, Action& chosen) {
   const auto flags = std::make_shared<CancelFlags>();
   CLI::App* command = app.add_subcommand("cancel", "End jobs");
-  command->add_option("JOB_ID", flags->jobs, "The jobs")->required();
+  command->add_option("JOB", flags->jobs, "The jobs")->required();
   command->footer(
       "\nA queued job ends at once, a running one within seconds; a final one stays as it is.");
   Choose(*command, chosen, flags, RunCancel);

@@ -29,7 +29,7 @@ ExitCode RunDelete(Session& session, const DeleteFlags& flags) {
 void AddDeleteCommand(CLI::App& app, Action& chosen) {
   const auto flags = std::make_shared<DeleteFlags>();
   CLI::App* command = app.add_subcommand("delete", "Delete images and their bytes");
-  command->add_option("IMAGE_ID", flags->images, "The images")->required();
+  command->add_option("IMAGE", flags->images, "The images")->required();
   command->footer("\nAn image that a job still needs stays: cancel the job, or wait for it.");
   Choose(*command, chosen, flags, RunDelete);
 }

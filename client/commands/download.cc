@@ -49,7 +49,7 @@ void AddDownloadCommand(CLI::App& app, Action& chosen) {
   const auto flags = std::make_shared<DownloadFlags>();
   CLI::App* command =
       app.add_subcommand("download", "Fetch the bytes of an image, or some of them");
-  command->add_option("IMAGE_ID", flags->image, "The image")->required();
+  command->add_option("IMAGE", flags->image, "The image")->required();
   command
       ->add_option(
           "-o,--output", flags->out,
@@ -60,8 +60,8 @@ void AddDownloadCommand(CLI::App& app, Action& chosen) {
   command->add_option("--limit", flags->limit, "Bytes wanted; 0: all to the end")
       ->capture_default_str();
   command->footer(
-      "\nExamples:\n  histeq download IMAGE_ID -o copy.jpg\n"
-      "  histeq download IMAGE_ID -o - --limit 32 | xxd");
+      "\nExamples:\n  histeq download IMAGE -o copy.jpg\n"
+      "  histeq download IMAGE -o - --limit 32 | xxd");
   Choose(*command, chosen, flags, RunDownload);
 }
 

@@ -21,7 +21,7 @@ ExitCode RunImage(Session& session, const ImageFlags& flags) {
 void AddImageCommand(CLI::App& app, Action& chosen) {
   const auto flags = std::make_shared<ImageFlags>();
   CLI::App* command = app.add_subcommand("image", "Show one image");
-  command->add_option("IMAGE_ID", flags->image, "The image")->required();
+  command->add_option("IMAGE", flags->image, "The image")->required();
   Choose(*command, chosen, flags, RunImage);
 }
 

@@ -21,7 +21,7 @@ ExitCode RunJob(Session& session, const JobFlags& flags) {
 void AddJobCommand(CLI::App& app, Action& chosen) {
   const auto flags = std::make_shared<JobFlags>();
   CLI::App* command = app.add_subcommand("job", "Show one job");
-  command->add_option("JOB_ID", flags->job, "The job")->required();
+  command->add_option("JOB", flags->job, "The job")->required();
   Choose(*command, chosen, flags, RunJob);
 }
 

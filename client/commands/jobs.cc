@@ -60,7 +60,7 @@ void AddJobsCommand(CLI::App& app, Action& chosen) {
   CLI::App* command = app.add_subcommand("jobs", "List jobs, newest first");
   command->add_option("--state", flags->state, "Only jobs in this state")
       ->check(CLI::IsMember({"queued", "running", "succeeded", "failed", "cancelled"}));
-  command->add_option("--image", flags->image, "Only jobs of this image")->type_name("IMAGE_ID");
+  command->add_option("--image", flags->image, "Only jobs of this image")->type_name("IMAGE");
   command->add_option("--limit", flags->limit, "At most this many; 0: all")->capture_default_str();
   Choose(*command, chosen, flags, RunJobs);
 }

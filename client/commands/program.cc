@@ -23,7 +23,7 @@ constexpr char kFooter[] =
     "  export HISTEQ_SERVER=images.example.org:7070\n"
     "  histeq equalize photo.jpg                           writes photo_EQUALIZED.jpg\n"
     "  histeq equalize *.png -o out/ --method clahe        several at once, into a folder\n"
-    "  histeq watch $(histeq submit IMAGE_ID --quiet) -o result.jpg\n"
+    "  histeq watch $(histeq submit IMAGE --quiet) -o result.jpg\n"
     "  histeq histogram photo.jpg photo_EQUALIZED.jpg -o plot.png\n"
     "  histeq jobs --state failed --json\n"
     "\nProgress goes to the standard error output: one line that is redrawn on a terminal, plain "

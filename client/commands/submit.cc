@@ -52,7 +52,7 @@ void AddSubmitCommand(CLI::App& app, Action& chosen) {
   const auto flags = std::make_shared<SubmitFlags>();
   CLI::App* command =
       app.add_subcommand("submit", "Queue a job for stored images; prints the ids of the jobs");
-  command->add_option("IMAGE_ID", flags->images, "Ids of stored images")->required();
+  command->add_option("IMAGE", flags->images, "Ids of stored images")->required();
   command->add_flag("--wait", flags->wait,
                     "Follow the jobs to their end; exit code 1 when one fails");
   command->add_option("--parallel", flags->parallel, "Images worked on at once")
@@ -63,7 +63,7 @@ void AddSubmitCommand(CLI::App& app, Action& chosen) {
   AddOperationFlags(*command, flags->operation);
   command->footer(
       "\nOne id a line, in the order of the images.\n\nExample:\n"
-      "  job=$(histeq submit IMAGE_ID --method stretch --percentiles 2,98 --quiet)\n"
+      "  job=$(histeq submit IMAGE --method stretch --percentiles 2,98 --quiet)\n"
       "  histeq watch $job -o result.jpg");
   Choose(*command, chosen, flags, RunSubmit);
 }

@@ -59,7 +59,7 @@ ExitCode RunWatch(Session& session, const WatchFlags& flags) {
 void AddWatchCommand(CLI::App& app, Action& chosen) {
   const auto flags = std::make_shared<WatchFlags>();
   CLI::App* command = app.add_subcommand("watch", "Follow a job to its end, and fetch its result");
-  command->add_option("JOB_ID", flags->job, "The job")->required();
+  command->add_option("JOB", flags->job, "The job")->required();
   command
       ->add_option("-o,--output", flags->out,
                    "Download the result to this file, or into this folder (- for the standard "
@@ -68,7 +68,7 @@ void AddWatchCommand(CLI::App& app, Action& chosen) {
   command->add_flag("--force", flags->force, "Replace a file that exists already");
   command->footer(
       "\nMay be called any number of times, also after the job has ended. Exit code 1 when the job "
-      "failed or was\ncancelled.\n\nExample:\n  histeq watch JOB_ID -o result.jpg");
+      "failed or was\ncancelled.\n\nExample:\n  histeq watch JOB -o result.jpg");
   Choose(*command, chosen, flags, RunWatch);
 }
 

@@ -17,7 +17,7 @@ constexpr size_t kPlotWidth = 512;
 constexpr size_t kPlotHeight = 256;
 constexpr size_t kMargin = 20;
 constexpr size_t kTextScale = 2;
-constexpr size_t kLineHeight = (kGlyphHeight + 3) * kTextScale;
+constexpr size_t kLineHeight = (kGlyphHeight + 2) * kTextScale;
 // Title above; range and two lines of statistics below.
 constexpr size_t kPanelWidth = kPlotWidth + 2 * kMargin;
 constexpr size_t kPanelHeight = kPlotHeight + 4 * kLineHeight + 2 * kMargin;
