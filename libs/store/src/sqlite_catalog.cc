@@ -160,7 +160,8 @@ class SqliteCatalog final : public Catalog {
     return result;
   }
 
-  absl::Time Now() const { return options_.clock->Now(); }
+  // As it is read back later: an answer and its repetition are the same.
+  absl::Time Now() const { return FromMicros(ToMicros(options_.clock->Now())); }
   // Only on the writing thread.
   double Random() {
     if (options_.random) return options_.random();
