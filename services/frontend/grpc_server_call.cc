@@ -7,7 +7,7 @@
 
 namespace histeq::frontend {
 
-ServerCall::ServerCall(grpc::ServerContext& context) : context_(context) {
+ServerCall::ServerCall(grpc::ServerContext& context) : context_(context), peer_(context.peer()) {
   state_->context = &context;
 }
 

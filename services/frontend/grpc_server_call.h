@@ -23,7 +23,7 @@ class ServerCall {
 
   // The client has gone, its deadline has passed, or the call was ended from here.
   bool cancelled() const { return context_.IsCancelled(); }
-  std::string peer() const { return context_.peer(); }
+  const std::string& peer() const { return peer_; }
   // How long the client will wait; at most `longest`.
   absl::Duration TimeLeft(absl::Duration longest) const;
 
@@ -40,6 +40,8 @@ class ServerCall {
     absl::Status ended;
   };
   grpc::ServerContext& context_;
+  // Not known any more once the call has ended.
+  const std::string peer_;
   const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 

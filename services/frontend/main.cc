@@ -68,12 +68,17 @@ int Main(int argc, char** argv) {
   app.add_option("--coordinator", coordinators,
                  "A coordinator that may connect; repeatable. Once one is on the list, others are "
                  "refused")
-      ->type_name("NAME=ADDR");
+      ->type_name("NAME=ADDR")
+      ->default_str("none");
   rpc::AddSizeOption(app, "--max-upload-size", options.max_upload_bytes,
                      "Largest file, uploaded or brought as a result");
   number("--max-pixels", options.decode.max_pixels, 1, UINT64_MAX / 2,
          "Largest image, in width x height");
   number("--max-dimension", options.decode.max_dimension, 1, 1u << 30, "Largest width and height");
+  number("--max-jpeg-scans", options.decode.max_jpeg_scans, 1, 1u << 20,
+         "Scans of a progressive JPEG");
+  rpc::AddSizeOption(app, "--max-metadata", options.decode.max_metadata_bytes,
+                     "Metadata of an image before its first pixel");
   number("--max-queued-jobs", options.catalog.max_queued_jobs, 1, UINT64_MAX / 2,
          "Jobs that wait; one more is refused");
   number("--max-attempts", options.catalog.max_attempts, 1, 1000,
