@@ -92,6 +92,8 @@ def breaches(root):
             yield f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {match.group(0)}: finish it or file it"
     for top in ("libs", "services", "client", "tests", "proto"):
         for folder in sorted((root / top).rglob("*")):
+            if "node_modules" in folder.parts:
+                continue
             if folder.is_dir() and folder.name.lower() in BANNED_FOLDERS:
                 yield f"{folder.relative_to(root).as_posix()}: a folder is named after what is in it"
     for file in [root / "CMakeLists.txt", *root.glob("cmake/*.cmake"), *root.glob("*/**/CMakeLists.txt")]:

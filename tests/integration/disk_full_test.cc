@@ -79,7 +79,7 @@ TEST_CASE("a disk that fills up in the middle of an upload") {
 
   // What was acknowledged is there, and with room again uploads work without a restart.
   CHECK(client.DownloadImage(kept.id()) == small);
-  REQUIRE(mount("tmpfs", folder.File("disk").c_str(), "tmpfs", MS_REMOUNT, "size=64m") == 0);
+  REQUIRE(mount("tmpfs", folder.File("disk").c_str(), "tmpfs", MS_REMOUNT, "size=512m") == 0);
   const v1::Image image = client.UploadOnly(large, "large.png");
   CHECK(client.DownloadImage(image.id()) == large);
 }
