@@ -201,11 +201,13 @@ TEST_CASE("luma of a JPEG follows the formula before it is encoded, chroma stays
   CAPTURE(horizontal, vertical, progressive);
   // Two segments or more, and edges inside of blocks and of MCUs.
   const Bytes file = testing::MakeJpeg(
-      testing::Photograph("retina.jpg", 3, 1403, 2309),
+      testing::Photograph("retina.jpg", 3, 4003, 1109),
       {.horizontal = horizontal, .vertical = vertical, .progressive = progressive});
   const testing::Planes planes = testing::DecodeWhole(file, codec::SampleMode::kRawPlanes);
   for (const auto& [name, operation] : ExactOperations()) {
     if (operation.equalize.color != Color::kLuma) continue;
+    // All methods once: they do not know the sampling.
+    if (name != "global" && (vertical != 2 || progressive)) continue;
     CAPTURE(name);
     const Bytes result = RunInline(file, operation);
     const Bytes expected = testing::EncodePlanes(MappedPlanes(planes, operation.equalize));
@@ -240,13 +242,13 @@ TEST_CASE("pictures with nothing to equalize stay as they are") {
 TEST_CASE("every way of working gives the same bytes") {
   Bytes file;
   SECTION("4:2:0 JPEG") {
-    file = testing::MakeJpeg(testing::Photograph("retina.jpg", 3, 3001, 3333));
+    file = testing::MakeJpeg(testing::Photograph("retina.jpg", 3, 6001, 777));
   }
   SECTION("progressive JPEG") {
-    file = testing::MakeJpeg(testing::Photograph("hubble_deep_field.jpg", 3, 2000, 2500),
+    file = testing::MakeJpeg(testing::Photograph("hubble_deep_field.jpg", 3, 5000, 500),
                              {.progressive = true});
   }
-  SECTION("PNG") { file = testing::MakePng(testing::Photograph("chelsea.png", 3, 2000, 2300)); }
+  SECTION("PNG") { file = testing::MakePng(testing::Photograph("chelsea.png", 3, 2000, 1600)); }
   SECTION("small PNG") { file = testing::TestFile("chelsea.png"); }
   SECTION("small JPEG") { file = testing::TestFile("rocket.jpg"); }
   const auto clahe = Equalize([](auto& p) { p.method = Method::kClahe; });
