@@ -18,6 +18,7 @@ absl::Status Download(FrontendCore& core, const ServerCall& call,
   HISTEQ_RETURN_IF_ERROR(core.activity.CheckServing());
   HISTEQ_RETURN_IF_ERROR(CheckId(request.image_id(), "image_id"));
   HISTEQ_ASSIGN_OR_RETURN(const auto pass, core.downloads.Enter([&] { return call.cancelled(); }));
+  HISTEQ_RETURN_IF_ERROR(core.activity.CheckServing());
   const Activity::Transfer transfer(core.activity);
   const absl::Duration began = core.clock.Monotonic();
   HISTEQ_ASSIGN_OR_RETURN(const store::ImageRecord image,

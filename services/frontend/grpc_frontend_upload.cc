@@ -61,6 +61,8 @@ class UploadCall {
     HISTEQ_RETURN_IF_ERROR(core_.activity.CheckServing());
     HISTEQ_ASSIGN_OR_RETURN(const auto pass,
                             core_.uploads.Enter([this] { return call_.cancelled(); }));
+    // The drain may have begun while this call waited.
+    HISTEQ_RETURN_IF_ERROR(core_.activity.CheckServing());
     const Activity::Transfer transfer(core_.activity);
     if (!Read() || !message_.has_header()) {
       HISTEQ_RETURN_IF_ERROR(call_.WhyBroken());

@@ -39,7 +39,14 @@ void Maintenance::ExpireLeases() {
   const auto expired = catalog_.ExpireLeases();
   Note("expire_failed", expired.status(), lease_error_);
   if (!expired.ok()) return;
-  for (const store::JobRecord& job : *expired) LogJobEnd(job, "the lease was not renewed");
+  for (const store::JobRecord& job : *expired) {
+    rpc::LogEvent(rpc::LogLevel::kWarning, "job_expired",
+                  {{"job", job.id},
+                   {"image", job.image_id},
+                   {"epoch", fmt::format("{}", job.epoch)},
+                   {"holder_deaths", fmt::format("{}", job.holder_deaths)}});
+    LogJobEnd(job, "the lease was not renewed");
+  }
 }
 
 void Maintenance::SweepUploads() {
