@@ -351,11 +351,9 @@ TEST_CASE("real photographs survive") {
 TEST_CASE("segments that do not fit are refused") {
   const auto decoded = DecodeAll(WriteJpeg({.width = 40, .height = 300}));
   REQUIRE(decoded.ok());
-  const auto& [first, rows, bytes] = decoded->segments[0];
+  const std::span<const uint8_t> bytes(decoded->segments[0].bytes);
   auto encode = [&](uint32_t f, uint32_t r, size_t size) {
-    return Reason(EncodeFragment(decoded->spec, decoded->layout, f, r,
-                                 std::span<const uint8_t>(bytes).first(size))
-                      .status());
+    return Reason(EncodeFragment(decoded->spec, decoded->layout, f, r, bytes.first(size)).status());
   };
   const std::string bad = "INVALID_ARGUMENT INVALID_SEGMENT";
   const auto size_of = [&](uint32_t r) { return SegmentBytes(decoded->layout, r); };
@@ -370,8 +368,8 @@ TEST_CASE("segments that do not fit are refused") {
   CHECK(encode(256, 44, size_of(44) - 1) == bad);
   CHECK(encode(128, UINT32_MAX, size_of(128)) == bad);
   // Only the last fragment comes without a restart marker.
-  const auto middle = EncodeFragment(decoded->spec, decoded->layout, 0, 128,
-                                     std::span<const uint8_t>(bytes).first(size_of(128)));
+  const auto middle =
+      EncodeFragment(decoded->spec, decoded->layout, 0, 128, bytes.first(size_of(128)));
   REQUIRE(middle.ok());
   CHECK(middle->bytes[middle->bytes.size() - 2] == 0xFF);
   CHECK(middle->bytes.back() == 0xD7);
