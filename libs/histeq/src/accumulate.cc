@@ -22,7 +22,6 @@ constexpr size_t kChunkPixels = 4096;
 constexpr size_t kPlanarChunkPixels = 1024;
 // Below this, clearing and adding up several tables costs more than they save.
 constexpr uint64_t kSmallRegion8 = 2048;
-constexpr uint64_t kSmallRegion16 = 1 << 19;
 
 struct Region {
   uint32_t x;
@@ -48,7 +47,7 @@ class Counter {
           bool deep)
       : kernels_(kernels), histogram_(histogram), scratch_(scratch.data()) {
     if (deep) {
-      spread_ = pixels >= kSmallRegion16 && !scratch.empty();
+      spread_ = pixels >= internal::kSmallRegion16 && !scratch.empty();
     } else {
       spread_ = pixels >= kSmallRegion8;
       if (spread_) std::memset(&counter_, 0, sizeof(counter_));

@@ -1,6 +1,7 @@
 // ApplyRows: which table changes which pixels.
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 #include <span>
 
@@ -207,6 +208,13 @@ void Apply(const EqualizeParameters& parameters, const ImageShape& shape, const 
   if (shape.channels == 1 && !tiled) {
     if (sizeof(Sample) == 1 && IsIdentity(job.Table(0, 0), job.values)) {
       if (in.data != out.data) CopyRows<Sample>(in, out, shape.width);
+      return;
+    }
+    const auto row_bytes = static_cast<ptrdiff_t>(size_t{shape.width} * sizeof(Sample));
+    if (in.stride_bytes == row_bytes && out.stride_bytes == row_bytes) {
+      // Rows without gaps are one row: the table is loaded once.
+      job.kernels.map(job.Table(0, 0), in.Row<Sample>(0), size_t{shape.width} * in.rows,
+                      out.Row<Sample>(0));
       return;
     }
     for (uint32_t row = 0; row < in.rows; ++row) {

@@ -57,26 +57,24 @@ inline uint32_t ScaledSum(uint64_t sum, Float24 scale, uint32_t largest) {
   return whole > largest ? largest : static_cast<uint32_t>(whole);
 }
 
-// ScaledSum for many sums and one scale. The product is rounded twice, to 24 bits and to a whole
-// number; once is enough when it is not near a half.
+// ScaledSum for many sums of up to `most` and one scale. The product is rounded twice, to 24 bits
+// and to a whole number; once is enough when it is not near a half.
 class ScaledSums {
  public:
-  ScaledSums(Float24 scale, uint32_t largest)
-      : scale_(scale),
-        largest_(largest),
-        most_(scale.exponent < 0 && scale.exponent > -56 ? (1u << 24) - 1 : 0),
-        shift_(most_ == 0 ? 1 : static_cast<uint32_t>(-scale.exponent)) {}
+  ScaledSums(Float24 scale, uint64_t most, uint32_t largest) : scale_(scale), largest_(largest) {
+    if (most >> 24 != 0 || scale.exponent >= 0 || scale.exponent <= -56) return;
+    shift_ = static_cast<uint32_t>(-scale.exponent);
+    half_ = uint64_t{1} << (shift_ - 1);
+    // Rounding to 24 bits moves no product by more than this.
+    error_ = ((most * scale.mantissa) >> 24) + 1;
+    window_ = error_ < half_ ? 2 * (half_ - error_) : 0;
+  }
 
   uint32_t operator()(uint64_t sum) const {
-    if (sum > most_) return ScaledSum(sum, scale_, largest_);
-    const uint64_t product = sum * scale_.mantissa;
-    const uint64_t half = uint64_t{1} << (shift_ - 1);
-    const uint64_t shifted = product + half;
-    // Distance from the half below or at which the whole number changes.
-    const uint64_t fraction = shifted & (2 * half - 1);
-    // Rounding to 24 bits moves the product by less than this.
-    const uint64_t error = (product >> 24) + 1;
-    if (fraction < error || fraction >= 2 * half - error) return ScaledSum(sum, scale_, largest_);
+    const uint64_t shifted = sum * scale_.mantissa + half_;
+    // The whole number changes at multiples of 2 half_.
+    const uint64_t fraction = shifted & (2 * half_ - 1);
+    if (fraction - error_ >= window_) return ScaledSum(sum, scale_, largest_);
     const uint64_t whole = shifted >> shift_;
     return whole > largest_ ? largest_ : static_cast<uint32_t>(whole);
   }
@@ -84,9 +82,11 @@ class ScaledSums {
  private:
   Float24 scale_;
   uint32_t largest_;
-  // Largest sum whose product has no more than 48 bits.
-  uint64_t most_;
-  uint32_t shift_;
+  uint32_t shift_ = 1;
+  uint64_t half_ = 1;
+  uint64_t error_ = 0;
+  // Zero: always twice.
+  uint64_t window_ = 0;
 };
 
 }  // namespace histeq::internal

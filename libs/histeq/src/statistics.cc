@@ -14,8 +14,11 @@ uint64_t Statistics::BytesFor(const EqualizeParameters& parameters, const ImageS
 Statistics Statistics::Create(const EqualizeParameters& parameters, const ImageShape& shape) {
   Statistics statistics;
   statistics.words_ = Buffer<uint64_t>::Zeros(BytesFor(parameters, shape) / sizeof(uint64_t));
-  // Without scratch the kernels count slower, not differently.
-  if (shape.bits_per_sample == 16) statistics.scratch_ = Buffer<uint32_t>::Zeros(2 * 65536);
+  // Without scratch the kernels count slower, not differently. Tiles are not all of one size.
+  const uint64_t pixels = uint64_t{shape.width} * shape.height / internal::TileCount(parameters);
+  if (shape.bits_per_sample == 16 && pixels + pixels / 2 >= internal::kSmallRegion16) {
+    statistics.scratch_ = Buffer<uint32_t>::Zeros(2 * 65536);
+  }
   return statistics;
 }
 

@@ -38,7 +38,8 @@ void FillGlobal(const uint64_t* counts, uint64_t total, uint32_t largest, uint32
   uint32_t value = 0;
   while (counts[value] == 0) table[value++] = 0;
   if (counts[value] == total) return FillIdentity(largest, table);
-  const ScaledSums scaled(internal::Quotient24(largest, total - counts[value]), largest);
+  const ScaledSums scaled(internal::Quotient24(largest, total - counts[value]),
+                          total - counts[value], largest);
   table[value] = 0;
   uint64_t sum = 0;
   for (++value; value <= largest; ++value) {
@@ -101,7 +102,8 @@ void FillTile(const EqualizeParameters& parameters, uint32_t largest, const uint
   const uint64_t step = left == 0 ? 0 : std::max<uint64_t>(bins / left, 1);
   // Where the next one of the rest goes.
   uint64_t next = left == 0 ? bins : 0;
-  const ScaledSums scaled(internal::Quotient24(largest, total), largest);
+  const ScaledSums scaled(internal::Quotient24(largest, total), total, largest);
+  const bool few_bins = bins <= 256;
   uint64_t sum = 0;
   uint32_t entry = 0;
   for (uint64_t begin = 0, index = 0; begin < bins; begin += block, ++index) {
@@ -115,10 +117,9 @@ void FillTile(const EqualizeParameters& parameters, uint32_t largest, const uint
         ++count;
         next = --left == 0 ? bins : next + step;
       }
-      if (count != 0) {
-        sum += count;
-        entry = scaled(sum);
-      }
+      sum += count;
+      // Which counts are zero is hard to foresee: worth a guess only where most are.
+      if (few_bins || count != 0) entry = scaled(sum);
       table[value] = entry;
     }
   }
