@@ -232,7 +232,7 @@ TEST_CASE("the frontend killed and started again during an upload") {
     Upload upload(client.calls());
     const std::vector<v1::UploadImageRequest> messages = UploadMessages(header, file);
     for (size_t i = 0; i < messages.size() / 2; ++i) REQUIRE(upload.Send(messages[i]));
-    REQUIRE(WaitUntil([&] { return committed() > 0; }));
+    REQUIRE(WaitUntil([&] { return !cluster.BlobFiles().empty(); }));
     cluster.frontend().Kill();
     CHECK(upload.Finish().error_code() == grpc::StatusCode::UNAVAILABLE);
   }
