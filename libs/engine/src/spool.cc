@@ -129,9 +129,9 @@ absl::Status Spool::Read(uint32_t index, uint64_t offset, std::span<uint8_t> out
   if (entry.stored && (offset > entry.bytes || out.size() > entry.bytes - offset))
     return absl::OutOfRangeError(
         fmt::format("{} bytes at {} of a segment of {}", out.size(), offset, entry.bytes));
-  if (entry.stored && entry.in_memory) {
+  if (entry.stored && entry.in_memory && !out.empty()) {
     std::memcpy(out.data(), arena_.data() + entry.offset + offset, out.size());
-  } else if (entry.stored) {
+  } else if (entry.stored && !entry.in_memory) {
     if (const int error = ReadAll(fd_, out, entry.offset + offset); error != 0)
       return Failed("decoded samples cannot be read from a temporary file", error);
   }
