@@ -34,7 +34,7 @@ function unary(method, request) {
 function upload(header, bytes) {
   return new Promise((resolve, reject) => {
     const call = frontend.uploadImage(deadline(), (error, response) => (error ? reject(error) : resolve(response)));
-    call.write({ header: { uploadId: randomUUID(), ...header } });
+    call.write({ header: { upload_id: randomUUID(), ...header } });
     for (let offset = 0; offset < bytes.length; offset += CHUNK_BYTES) {
       call.write({ chunk: { offset, data: bytes.subarray(offset, offset + CHUNK_BYTES) } });
     }
@@ -70,7 +70,7 @@ test('uploads, watches with pings, and receives the result', async () => {
   assert.equal(image.width, 512);
 
   const messages = await collect(frontend.watchJob(
-      { jobId: job.id, pingInterval: { seconds: 1, nanos: 0 }, sendResult: true }, deadline()));
+      { job_id: job.id, ping_interval: { seconds: 1, nanos: 0 }, send_result: true }, deadline()));
   assert.equal(messages[0].event, 'job');
   // Nothing happens for SLOW_MS while the worker waits: a ping each second.
   const pings = messages.filter((message) => message.event === 'ping');
@@ -83,18 +83,18 @@ test('uploads, watches with pings, and receives the result', async () => {
   const received = bytesOf(messages);
   assert.equal(sha256(received), Buffer.from(result.sha256).toString('hex'));
 
-  const downloaded = await collect(frontend.downloadImage({ imageId: result.id }, deadline()));
+  const downloaded = await collect(frontend.downloadImage({ image_id: result.id }, deadline()));
   assert.ok(bytesOf(downloaded).equals(received));
-  const part = await collect(frontend.downloadImage({ imageId: result.id, offset: 1000, limit: 5000 }, deadline()));
+  const part = await collect(frontend.downloadImage({ image_id: result.id, offset: 1000, limit: 5000 }, deadline()));
   assert.ok(bytesOf(part).equals(received.subarray(1000, 6000)));
 
   // From an offset on, as after a broken connection.
-  const rest = await collect(frontend.watchJob({ jobId: job.id, sendResult: true, resultOffset: 3000 }, deadline()));
+  const rest = await collect(frontend.watchJob({ job_id: job.id, send_result: true, result_offset: 3000 }, deadline()));
   assert.ok(bytesOf(rest).equals(received.subarray(3000)));
 });
 
 test('errors carry a code and a reason', async () => {
-  await assert.rejects(unary('getImage', { imageId: 'no-such-image' }), (error) => {
+  await assert.rejects(unary('getImage', { image_id: 'no-such-image' }), (error) => {
     assert.equal(error.code, grpc.status.NOT_FOUND);
     assert.equal(errorInfoOf(error).reason, 'IMAGE_NOT_FOUND');
     assert.equal(errorInfoOf(error).domain, 'histeq');
@@ -108,7 +108,7 @@ test('errors carry a code and a reason', async () => {
 });
 
 test('lists images and nodes', async () => {
-  const { images } = await unary('listImages', { pageSize: 10 });
+  const { images } = await unary('listImages', { page_size: 10 });
   assert.deepEqual(images.map((image) => image.name).sort(), ['moon.png', 'moon_EQUALIZED.png']);
   const { coordinators } = await unary('listNodes', {});
   assert.equal(coordinators.length, 1);

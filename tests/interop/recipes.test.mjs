@@ -47,7 +47,7 @@ test('the recipes of the README', async () => {
   chmodSync(path.join(folder, 'grpcurl'), 0o755);
   const script = recipes();
   assert.match(script, /^SERVER=127\.0\.0\.1:7070$/m);
-  await run('bash', ['-c', script.replace(/^SERVER=.*$/m, `SERVER=${address}`)], {
+  await run('bash', ['-c', `${script.replace(/^SERVER=.*$/m, `SERVER=${address}`)}\ntrue`], {
     cwd: folder,
     env: { ...process.env, PATH: `${folder}:${process.env.PATH}`, ANSWERS: folder },
     timeout: 120_000,
