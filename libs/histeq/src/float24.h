@@ -4,6 +4,7 @@
 #define HISTEQ_SRC_FLOAT24_H_
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 namespace histeq::internal {
@@ -77,6 +78,23 @@ class ScaledSums {
     if (fraction - error_ >= window_) return ScaledSum(sum, scale_, largest_);
     const uint64_t whole = shifted >> shift_;
     return whole > largest_ ? largest_ : static_cast<uint32_t>(whole);
+  }
+
+  // The same for kBlock sums, written so that compilers make vectors of it: those of the target
+  // whose function it becomes a part of.
+  static constexpr size_t kBlock = 16;
+  [[gnu::always_inline]] void Block(const uint32_t* sums, uint32_t* scaled) const {
+    const auto mantissa = static_cast<uint32_t>(scale_.mantissa);
+    uint64_t near_half = window_ == 0 ? ~uint64_t{0} : 0;
+    for (size_t i = 0; i < kBlock; ++i) {
+      const uint64_t shifted = uint64_t{sums[i]} * mantissa + half_;
+      // Negative, that is with the highest bit set, outside the window.
+      const uint64_t above = (shifted & (2 * half_ - 1)) - error_;
+      near_half |= above | (window_ - 1 - above);
+      scaled[i] = static_cast<uint32_t>(shifted >> shift_);
+    }
+    if (near_half >> 63 == 0) return;
+    for (size_t i = 0; i < kBlock; ++i) scaled[i] = (*this)(sums[i]);
   }
 
  private:

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "float24.h"
 #include "histeq/pixel_view.h"
 #include "layout.h"
 
@@ -127,6 +128,48 @@ struct ColorKernels {
   SampleKernels<uint16_t> words;
 };
 ColorKernels ActiveColorKernels();
+
+// How a clipped histogram is spread: the same for all bins, and one each at even steps.
+struct Spread {
+  uint64_t limit;
+  uint64_t each;
+  uint64_t step;
+  uint64_t left;
+  // Where the next one of `left` goes.
+  uint64_t next;
+
+  // Whether bins from here up to `end` get one of `left`; moves on to the next.
+  bool Takes(uint64_t end) {
+    if (next >= end) return false;
+    next = --left == 0 ? UINT64_MAX : next + step;
+    return true;
+  }
+};
+
+inline Spread SpreadOf(uint64_t limit, uint64_t excess, uint64_t bins) {
+  const uint64_t left = excess % bins;
+  return {limit, excess / bins, left == 0 || bins / left == 0 ? 1 : bins / left, left,
+          left == 0 ? UINT64_MAX : 0};
+}
+
+// Bins that are looked at together.
+inline constexpr uint64_t kBlockBins = ScaledSums::kBlock;
+
+// Tables of CLAHE, in whole blocks of bins.
+struct TileKernels {
+  // Fills the sums of all blocks; returns the sum of all counts.
+  uint64_t (*sum_blocks)(const uint64_t* counts, uint64_t bins, uint64_t* block_sums);
+  // What is above `limit`, all together.
+  uint64_t (*excess)(const uint64_t* counts, uint64_t bins, const uint64_t* block_sums,
+                     uint64_t limit);
+  // Clips, spreads, sums up and scales. The sum of all counts is below 2^24.
+  void (*sum_up)(Spread spread, const ScaledSums& scaled, uint64_t bins, const uint64_t* counts,
+                 const uint64_t* block_sums, uint32_t* table);
+};
+TileKernels ActiveTileKernels();
+
+// Lets HISTEQ_TARGET choose; before the first dispatch.
+void UseEnvironment();
 
 template <typename Sample>
 const SampleKernels<Sample>& KernelsFor(const Kernels& kernels);

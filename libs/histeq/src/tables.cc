@@ -2,27 +2,24 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <span>
 
 #include "distribution.h"
-#include "float24.h"
 #include "histeq/equalize.h"
-#include "layout.h"
+#include "kernels.h"
 
 namespace histeq {
 namespace {
 
 using internal::ScaledSums;
+using internal::Spread;
+using internal::TileKernels;
 
 // Working memory for one table, allocated once for all tables of a mapping.
 struct Workspace {
   uint64_t* counts;  // SampleValues entries; those above `largest` are folded into it.
   uint64_t* target;  // SampleValues entries for kMatch, else null.
 };
-
-// Bins that are looked at together.
-constexpr uint64_t kBlockBins = 16;
 
 void FillIdentity(uint32_t largest, uint32_t* table) {
   for (uint32_t value = 0; value <= largest; ++value) table[value] = value;
@@ -77,51 +74,41 @@ uint64_t ClipLimit(const EqualizeParameters& parameters, uint64_t total, uint32_
   return std::max<uint64_t>(limit, 1);
 }
 
-// One tile of CLAHE: clipped, and summed up as it is spread. A 16-bit tile may have far more bins
-// than pixels, so bins are looked at in blocks, of which the empty ones are passed over.
-void FillTile(const EqualizeParameters& parameters, uint32_t largest, const uint64_t* counts,
-              uint64_t* block_sums, uint32_t* table) {
-  const uint64_t bins = uint64_t{largest} + 1;
-  const uint64_t block = std::min(kBlockBins, bins);
-  uint64_t total = 0;
-  for (uint64_t begin = 0, index = 0; begin < bins; begin += block, ++index) {
-    block_sums[index] = std::accumulate(counts + begin, counts + begin + block, uint64_t{0});
-    total += block_sums[index];
+// One tile of CLAHE with fewer bins than the kernels look at together, or counts too large for
+// them.
+void SumUp(Spread spread, const ScaledSums& scaled, uint64_t bins, const uint64_t* counts,
+           uint32_t* table) {
+  uint64_t sum = 0;
+  for (uint64_t value = 0; value < bins; ++value) {
+    sum += std::min(counts[value], spread.limit) + spread.each + (spread.Takes(value + 1) ? 1 : 0);
+    table[value] = scaled(sum);
   }
+}
+
+// One tile of CLAHE.
+void FillTile(const EqualizeParameters& parameters, const TileKernels& kernels, uint32_t largest,
+              const uint64_t* counts, uint64_t* block_sums, uint32_t* table) {
+  const uint64_t bins = uint64_t{largest} + 1;
+  const bool in_blocks = bins >= internal::kBlockBins;
+  const uint64_t total =
+      in_blocks ? kernels.sum_blocks(counts, bins, block_sums) : SumOf(counts, largest);
   if (total == 0) return FillIdentity(largest, table);
   const uint64_t limit = ClipLimit(parameters, total, largest);
   uint64_t excess = 0;
-  for (uint64_t begin = 0, index = 0; begin < bins; begin += block, ++index) {
-    if (block_sums[index] <= limit) continue;
-    for (uint64_t value = begin; value < begin + block; ++value) {
+  if (in_blocks) {
+    excess = kernels.excess(counts, bins, block_sums, limit);
+  } else {
+    for (uint64_t value = 0; value < bins; ++value) {
       excess += counts[value] - std::min(counts[value], limit);
     }
   }
-  const uint64_t each = excess / bins;
-  uint64_t left = excess % bins;
-  const uint64_t step = left == 0 ? 0 : std::max<uint64_t>(bins / left, 1);
-  // Where the next one of the rest goes.
-  uint64_t next = left == 0 ? bins : 0;
   const ScaledSums scaled(internal::Quotient24(largest, total), total, largest);
-  const bool few_bins = bins <= 256;
-  uint64_t sum = 0;
-  uint32_t entry = 0;
-  for (uint64_t begin = 0, index = 0; begin < bins; begin += block, ++index) {
-    if (block_sums[index] == 0 && each == 0 && next >= begin + block) {
-      std::fill_n(table + begin, block, entry);
-      continue;
-    }
-    for (uint64_t value = begin; value < begin + block; ++value) {
-      uint64_t count = std::min(counts[value], limit) + each;
-      if (value == next) {
-        ++count;
-        next = --left == 0 ? bins : next + step;
-      }
-      sum += count;
-      // Which counts are zero is hard to foresee: worth a guess only where most are.
-      if (few_bins || count != 0) entry = scaled(sum);
-      table[value] = entry;
-    }
+  const Spread spread = internal::SpreadOf(limit, excess, bins);
+  // Counts that this library has not counted may overflow their sum.
+  if (in_blocks && total >> 24 == 0 && excess <= total) {
+    kernels.sum_up(spread, scaled, bins, counts, block_sums, table);
+  } else {
+    SumUp(spread, scaled, bins, counts, table);
   }
 }
 
@@ -221,7 +208,7 @@ Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& s
   const bool matches = parameters.method == Method::kMatch;
   auto counts = Buffer<uint64_t>::Uninitialized(values);
   auto table = Buffer<uint32_t>::Uninitialized(values);
-  auto block_sums = Buffer<uint64_t>::Uninitialized(values / kBlockBins);
+  auto block_sums = Buffer<uint64_t>::Uninitialized(values / internal::kBlockBins);
   auto target = matches ? Buffer<uint64_t>::Uninitialized(values) : Buffer<uint64_t>();
   if (!mapping.valid() || counts.empty() || table.empty() || block_sums.empty() ||
       (matches && target.empty())) {
@@ -238,6 +225,7 @@ Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& s
   // With mixed planes only a pixel of three equal channels is nodata: the kernels look at that.
   const bool keeps_nodata =
       parameters.has_nodata && !internal::IsMixed(internal::PlaneAt(parameters, shape, 0));
+  const TileKernels kernels = internal::ActiveTileKernels();
   const bool folds = largest + 1 != values;
   for (uint64_t index = 0; index < tables; ++index) {
     const uint64_t* source = words.data() + index * values;
@@ -246,7 +234,7 @@ Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& s
       FoldLarger(largest, counts.span());
     }
     if (tiled) {
-      FillTile(parameters, largest, folds ? counts.data() : source, block_sums.data(),
+      FillTile(parameters, kernels, largest, folds ? counts.data() : source, block_sums.data(),
                table.data());
     } else {
       FillTable(parameters, largest, {counts.data(), target.data()}, table.data());

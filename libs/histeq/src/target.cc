@@ -40,6 +40,10 @@ int64_t TargetOfEnvironment() {
   return target == nullptr ? 0 : target->bit;
 }
 
+}  // namespace
+
+namespace internal {
+
 void UseEnvironment() {
   static const int64_t target = [] {
     const int64_t named = TargetOfEnvironment();
@@ -48,10 +52,6 @@ void UseEnvironment() {
   }();
   static_cast<void>(target);
 }
-
-}  // namespace
-
-namespace internal {
 
 Kernels ActiveKernels() {
   UseEnvironment();
@@ -71,7 +71,7 @@ Kernels ActiveKernels() {
 }  // namespace internal
 
 const char* ActiveTargetName() {
-  UseEnvironment();
+  internal::UseEnvironment();
   const int64_t supported = hwy::SupportedTargets() & HWY_TARGETS;
   for (const Target& target : kTargets) {
     if ((target.bit & supported) != 0) return target.name;
@@ -81,7 +81,7 @@ const char* ActiveTargetName() {
 
 std::span<const char* const> SupportedTargetNames() {
   static const auto names = [] {
-    UseEnvironment();
+    internal::UseEnvironment();
     struct Names {
       std::array<const char*, std::size(kTargets)> list{};
       size_t size = 0;
