@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <utility>
 
 #include "base/error.h"
+#include "base/status_macros.h"
 #include "formats.h"
 #include "png_chunk.h"
 #include "png_filter.h"
@@ -19,6 +21,8 @@ constexpr size_t kRunBytes = 256 * 1024;
 // Data of an IDAT chunk, at most.
 constexpr uint32_t kChunkBytes = 64 * 1024;
 constexpr std::array<uint8_t, 2> kZlibHeader = {0x78, 0x01};
+// Bytes of a fragment that are stored as they are, before the deflated ones.
+constexpr size_t kStoredBytes = 16;
 // An empty last block, with fixed codes.
 constexpr std::array<uint8_t, 2> kLastBlock = {0x03, 0x00};
 
@@ -44,6 +48,11 @@ class Deflater {
   }
 
   absl::Status Deflate(std::span<uint8_t> bytes, bool last) {
+    if (!std::exchange(begun_, true)) {
+      const size_t stored = std::min(kStoredBytes, bytes.size());
+      HISTEQ_RETURN_IF_ERROR(Store(bytes.first(stored)));
+      bytes = bytes.subspan(stored);
+    }
     stream_.next_in = bytes.data();
     stream_.avail_in = static_cast<uint32_t>(bytes.size());
     stream_.flush = last ? FULL_FLUSH : NO_FLUSH;
@@ -58,6 +67,20 @@ class Deflater {
   }
 
  private:
+  // Begins with a stored block. Without bytes before it, ISA-L (2.30) hashes the address of its
+  // stream in place of the third byte, and the matches that it finds differ from call to call.
+  absl::Status Store(std::span<uint8_t> bytes) {
+    const auto size = static_cast<uint8_t>(bytes.size());
+    const std::array<uint8_t, 5> header = {0, size, 0, static_cast<uint8_t>(~size), 0xff};
+    std::copy(header.begin(), header.end(), stream_.next_out);
+    std::copy(bytes.begin(), bytes.end(), stream_.next_out + header.size());
+    stream_.next_out += header.size() + bytes.size();
+    stream_.avail_out -= static_cast<uint32_t>(header.size() + bytes.size());
+    if (const int result = isal_deflate_set_dict(&stream_, bytes.data(), size); result != COMP_OK)
+      return absl::InternalError(fmt::format("ISA-L's dictionary answers {}", result));
+    return absl::OkStatus();
+  }
+
   void StartChunk() {
     stream_.next_out = buffer_.get();
     stream_.avail_out = kChunkBytes;
@@ -70,6 +93,7 @@ class Deflater {
 
   std::vector<uint8_t>& chunks_;
   isal_zstream stream_;
+  bool begun_ = false;
   std::unique_ptr<uint8_t[]> level_buffer_;
   std::unique_ptr<uint8_t[]> buffer_;
 };

@@ -1,6 +1,7 @@
 // Every kind of PNG: decoded as a slow reader does it, encoded in segments, joined, and read again.
 
 #include <catch2/catch.hpp>
+#include <random>
 
 #include "codec_run.h"
 #include "memory_stream.h"
@@ -138,6 +139,48 @@ TEST_CASE("segments that do not fit a PNG are refused") {
   CHECK(encode(33, 1, 17 * 3) == bad);
   CHECK(encode(0, 0, 0) == bad);
   CHECK(encode(30, UINT32_MAX, 17 * 3) == bad);
+}
+
+// Encodes far down the stack: the encoder's state has another address each time.
+__attribute__((noinline)) std::vector<uint8_t> EncodeBelow(int depth, const EncodeSpec& spec,
+                                                           const RasterLayout& layout,
+                                                           const std::vector<uint8_t>& samples) {
+  volatile uint8_t frame[64 << 10];
+  frame[0] = static_cast<uint8_t>(depth);
+  std::vector<uint8_t> bytes;
+  if (depth > 0) {
+    bytes = EncodeBelow(depth - 1, spec, layout, samples);
+  } else {
+    auto fragment = EncodeFragment(spec, layout, 0, 4, samples);
+    REQUIRE(fragment.ok());
+    bytes = std::move(fragment->bytes);
+  }
+  // Not a tail call: the frame is needed until here.
+  frame[1] = frame[0];
+  return bytes;
+}
+
+TEST_CASE("a fragment's bytes do not depend on where the encoder lies in memory") {
+  EncodeSpec spec;
+  spec.width = 120;
+  spec.height = 4;
+  spec.format = PngEncodeSpec{};
+  RasterLayout layout;
+  layout.planes = {{.stored_width = 120, .visible_width = 120}};
+  std::mt19937 random(1);
+  for (int picture = 0; picture < 200; ++picture) {
+    std::vector<uint8_t> samples(480);
+    for (size_t i = 0; i < samples.size(); ++i) {
+      // What stands at the beginning comes again.
+      samples[i] = i >= 90 && i < 110 ? samples[i - 90] : static_cast<uint8_t>(random() % 7);
+    }
+    const std::vector<uint8_t> expected = EncodeBelow(0, spec, layout, samples);
+    int different = 0;
+    for (int depth = 1; depth < 60; ++depth) {
+      different += EncodeBelow(depth, spec, layout, samples) != expected;
+    }
+    REQUIRE(different == 0);
+  }
 }
 
 }  // namespace
