@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "codec/image_info.h"
 #include "engine/thread_executor.h"
+#include "executor_suite.h"
 #include "rpc/operation_convert.h"
 #include "rpc/status.h"
 
@@ -45,13 +46,19 @@ class MemoryExchange final : public engine::SegmentExchange {
     }
     const std::vector<uint8_t> samples = image_.SamplesOf(index);
     std::copy_n(samples.begin() + static_cast<ptrdiff_t>(offset), out.size(), out.begin());
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    // This one is in work when the other fails.
+    if (fail_deliver_at.has_value() && index == *fail_deliver_at + 1) {
+      changed_.wait_for(lock, std::chrono::seconds(1), [&] { return failed_; });
+    }
     --readers_[index];
     return absl::OkStatus();
   }
   absl::Status Deliver(uint32_t index, codec::Fragment fragment) override {
     std::lock_guard lock(mutex_);
     if (fail_deliver_at == index) {
+      failed_ = true;
+      changed_.notify_all();
       return base::MakeError(absl::StatusCode::kResourceExhausted, "the disk is full",
                              {.reason = "DISK_FULL"});
     }
@@ -103,6 +110,7 @@ class MemoryExchange final : public engine::SegmentExchange {
   uint32_t prefix_ = 0;
   uint32_t delivered_ = 0;
   int misuses_ = 0;
+  bool failed_ = false;
 };
 
 // A real worker behind a script that may answer in its place.
@@ -215,6 +223,104 @@ struct Fixture {
     exchange.CheckComplete();
   }
 };
+
+void ReadAll(Stream& stream) {
+  v1::TransformSegmentRequest request;
+  while (stream.Read(&request)) {
+  }
+}
+
+// Answers that cannot be right, one after the other.
+std::optional<grpc::Status> Garbage(int call, grpc::ServerContext&, Stream& stream) {
+  ReadAll(stream);
+  v1::TransformSegmentResponse header, chunk;
+  const uint64_t raw = uint64_t{Image().segment_rows} * (Image().spec.encode.width + 1);
+  header.mutable_header()->set_fragment_bytes(100);
+  header.mutable_header()->set_raw_bytes(raw);
+  chunk.mutable_chunk()->set_data(std::string(100, 'x'));
+  SealChunk(0, *chunk.mutable_chunk());
+  switch (call % 12) {
+    case 0:
+      return grpc::Status::OK;
+    case 1:
+      stream.Write(chunk);
+      return grpc::Status::OK;
+    case 2:
+      header.mutable_header()->set_fragment_bytes(~uint64_t{0});
+      break;
+    case 3:
+      header.mutable_header()->set_fragment_bytes(0);
+      break;
+    case 4:
+      header.mutable_header()->set_fragment_bytes(101);
+      break;
+    case 5:
+      header.mutable_header()->set_fragment_bytes(99);
+      break;
+    case 6:
+      header.mutable_header()->set_raw_bytes(raw + 1);
+      break;
+    case 7:
+      chunk.mutable_chunk()->set_crc32c(chunk.chunk().crc32c() ^ 1);
+      break;
+    case 8:
+      chunk.mutable_chunk()->set_offset(1);
+      break;
+    case 9:
+      stream.Write(header);
+      break;
+    case 10:
+      return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "no");
+    case 11:
+      return ToGrpc(base::MakeError(absl::StatusCode::kFailedPrecondition, "always",
+                                    {.reason = "MAPPING_UNKNOWN"}));
+  }
+  stream.Write(header);
+  stream.Write(chunk);
+  return grpc::Status::OK;
+}
+
+// What every executor does.
+TEST_CASE("the executor suite, without workers and with two") {
+  WorkerPool pool;
+  engine::ThreadExecutor local(2);
+  ScriptedWorker one("one"), two("two");
+  if (GENERATE(false, true)) {
+    pool.Update(one.pool_entry());
+    pool.Update(two.pool_entry());
+  }
+  RemoteExecutorOptions options = Options();
+  options.window = 5;
+  testing::CheckExecutor(
+      {.make = [&] { return std::make_unique<RemoteExecutor>(pool, local, options); },
+       .window = options.window});
+}
+
+TEST_CASE("the executor suite with workers that forget, refuse, lie and fail") {
+  WorkerPool pool;
+  engine::ThreadExecutor local(2);
+  worker::WorkerOptions forgetful_options;
+  forgetful_options.mapping_cache_bytes = 0;
+  ScriptedWorker forgetful("forgetful", nullptr, forgetful_options);
+  ScriptedWorker full("full", [](int call, grpc::ServerContext&, Stream&) {
+    return call % 2 == 0 ? std::optional(Refusal()) : std::nullopt;
+  });
+  ScriptedWorker liar("liar", Garbage);
+  ScriptedWorker failing("failing", [](int call, grpc::ServerContext&, Stream&) {
+    return call % 3 == 0
+               ? std::optional(grpc::Status(grpc::StatusCode::UNAVAILABLE, "a broken wire"))
+               : std::nullopt;
+  });
+  for (ScriptedWorker* worker : {&forgetful, &full, &liar, &failing}) {
+    pool.Update(worker->pool_entry());
+  }
+  RemoteExecutorOptions options = Options();
+  options.window = 7;
+  options.hold_back = absl::Milliseconds(5);
+  testing::CheckExecutor(
+      {.make = [&] { return std::make_unique<RemoteExecutor>(pool, local, options); },
+       .window = options.window});
+}
 
 TEST_CASE("the same bytes with 0, 1, 2 and 5 workers") {
   Fixture f;
@@ -347,62 +453,6 @@ TEST_CASE("a segment that needs more memory than a worker has is not sent there"
   f.pool.Update(entry);
   f.RunAndCheck();
   CHECK(small.calls == 0);
-}
-
-void ReadAll(Stream& stream) {
-  v1::TransformSegmentRequest request;
-  while (stream.Read(&request)) {
-  }
-}
-
-// Answers that cannot be right, one after the other.
-std::optional<grpc::Status> Garbage(int call, grpc::ServerContext&, Stream& stream) {
-  ReadAll(stream);
-  v1::TransformSegmentResponse header, chunk;
-  const uint64_t raw = uint64_t{Image().segment_rows} * (Image().spec.encode.width + 1);
-  header.mutable_header()->set_fragment_bytes(100);
-  header.mutable_header()->set_raw_bytes(raw);
-  chunk.mutable_chunk()->set_data(std::string(100, 'x'));
-  SealChunk(0, *chunk.mutable_chunk());
-  switch (call % 12) {
-    case 0:
-      return grpc::Status::OK;
-    case 1:
-      stream.Write(chunk);
-      return grpc::Status::OK;
-    case 2:
-      header.mutable_header()->set_fragment_bytes(~uint64_t{0});
-      break;
-    case 3:
-      header.mutable_header()->set_fragment_bytes(0);
-      break;
-    case 4:
-      header.mutable_header()->set_fragment_bytes(101);
-      break;
-    case 5:
-      header.mutable_header()->set_fragment_bytes(99);
-      break;
-    case 6:
-      header.mutable_header()->set_raw_bytes(raw + 1);
-      break;
-    case 7:
-      chunk.mutable_chunk()->set_crc32c(chunk.chunk().crc32c() ^ 1);
-      break;
-    case 8:
-      chunk.mutable_chunk()->set_offset(1);
-      break;
-    case 9:
-      stream.Write(header);
-      break;
-    case 10:
-      return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "no");
-    case 11:
-      return ToGrpc(base::MakeError(absl::StatusCode::kFailedPrecondition, "always",
-                                    {.reason = "MAPPING_UNKNOWN"}));
-  }
-  stream.Write(header);
-  stream.Write(chunk);
-  return grpc::Status::OK;
 }
 
 TEST_CASE("garbage is not believed, and does not last") {

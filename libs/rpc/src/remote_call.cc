@@ -123,7 +123,7 @@ absl::StatusOr<codec::Fragment> CallTransformSegment(v1::Worker::StubInterface& 
     return Drop(call, *stream,
                 BadAnswer(fmt::format("a fragment of {} bytes", header.fragment_bytes())));
   }
-  if (request.raw_bytes != 0 && header.raw_bytes() != request.raw_bytes) {
+  if (header.raw_bytes() != request.raw_bytes) {
     return Drop(call, *stream,
                 BadAnswer(fmt::format("a fragment of {} filtered bytes instead of {}",
                                       header.raw_bytes(), request.raw_bytes)));

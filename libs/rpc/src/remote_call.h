@@ -28,7 +28,7 @@ struct TransformRequest {
   size_t chunk_bytes = 0;
   // Fills all of `out` with samples from `offset` on.
   std::function<absl::Status(uint64_t offset, std::span<uint8_t> out)> read;
-  // Longest fragment that is believed, and what a PNG's raw_bytes must be (0: not checked).
+  // Longest fragment that is believed, and what its raw_bytes must be (0 for JPEG).
   uint64_t max_fragment_bytes = 0;
   uint64_t raw_bytes = 0;
 };
