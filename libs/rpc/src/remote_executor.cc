@@ -112,7 +112,7 @@ class TransformJob : public std::enable_shared_from_this<TransformJob> {
   std::shared_ptr<Copy> Begin(uint32_t index, std::shared_ptr<PooledWorker> worker);
   // How much longer the segment that has been out for the longest time, on one worker alone, may
   // stay so; infinite when there is none.
-  absl::Duration HedgeAfter() const;
+  absl::Duration HedgeAt() const;
   void StartRunner(std::shared_ptr<Copy> copy);
   void RunnerThread(std::shared_ptr<Copy> copy);
   void WakeLocal();
@@ -172,16 +172,18 @@ absl::Status TransformJob::Run(const base::CancelToken& token) {
   Lock lock(pool_->mutex);
   pool_->Enter(claimant_);
   while (true) {
+    // Whatever becomes due after this moment was not due for TryStart, and is waited for.
+    const absl::Duration now = pool_->Now();
     while (std::shared_ptr<Copy> copy = TryStart()) StartRunner(std::move(copy));
     WakeLocal();
     if (queue_.over() && out_.empty()) break;
-    absl::Duration wait = kLongWait;
+    absl::Duration due = now + kLongWait;
     if (!queue_.over()) {
-      wait = std::min(wait, pool_->NextRelease() - pool_->Now());
+      due = std::min(due, pool_->NextRelease(now));
       // One that is overdue waits for a place, which is an event.
-      const absl::Duration hedge = HedgeAfter();
-      if (hedge > absl::ZeroDuration()) wait = std::min(wait, hedge);
+      if (const absl::Duration hedge = HedgeAt(); hedge > now) due = std::min(due, hedge);
     }
+    const absl::Duration wait = due - pool_->Now();
     // What happened since was notified with the lock held; only time is waited for here.
     claimant_.changed.wait_for(lock,
                                absl::ToChronoNanoseconds(std::max(wait, absl::Milliseconds(1))));
@@ -215,20 +217,20 @@ std::shared_ptr<TransformJob::Copy> TransformJob::TryStart() {
   return Begin(*index, std::move(worker));
 }
 
-absl::Duration TransformJob::HedgeAfter() const {
+absl::Duration TransformJob::HedgeAt() const {
   absl::Duration longest = options_.hedge_after;
   if (done_count_ > 0) longest = std::max(longest, 3 * done_time_ / done_count_);
-  absl::Duration left = absl::InfiniteDuration();
+  absl::Duration at = absl::InfiniteDuration();
   for (const uint32_t index : out_) {
     const SegmentState& segment = segments_[index];
     if (segment.decided || segment.copies.size() != 1 || !segment.copies.front()->worker) continue;
-    left = std::min(left, segment.copies.front()->begin + longest - pool_->Now());
+    at = std::min(at, segment.copies.front()->begin + longest);
   }
-  return left;
+  return at;
 }
 
 std::shared_ptr<TransformJob::Copy> TransformJob::TryHedge() {
-  if (out_.empty() || HedgeAfter() > absl::ZeroDuration()) return nullptr;
+  if (out_.empty() || HedgeAt() > pool_->Now()) return nullptr;
   const Copy* oldest = nullptr;
   for (const uint32_t index : out_) {
     const SegmentState& segment = segments_[index];
@@ -554,11 +556,12 @@ absl::StatusOr<engine::ProcessedImage> RemoteExecutor::ProcessImage(
   };
   for (uint32_t faults = 0; faults < options_.max_remote_tries && !token.cancelled();) {
     pool->SetWants(claimant, true);
+    const absl::Duration now = pool->Now();
     if (!pool->AnyUsable(need)) break;
     const std::shared_ptr<PooledWorker> worker = pool->TryAcquire(claimant, need);
     if (worker == nullptr) {
       const absl::Duration wait =
-          std::clamp(pool->NextRelease() - pool->Now(), absl::Milliseconds(1), kLongWait);
+          std::clamp(pool->NextRelease(now) - pool->Now(), absl::Milliseconds(1), kLongWait);
       claimant.changed.wait_for(lock, absl::ToChronoNanoseconds(wait));
       continue;
     }

@@ -63,10 +63,10 @@ bool WorkerPool::State::AnyUsable(uint64_t bytes) const {
                      [&](const auto& entry) { return Usable(*entry.second, bytes); });
 }
 
-absl::Duration WorkerPool::State::NextRelease() const {
+absl::Duration WorkerPool::State::NextRelease(absl::Duration now) const {
   absl::Duration next = absl::InfiniteDuration();
   for (const auto& [name, worker] : workers) {
-    if (worker->held_until > Now()) next = std::min(next, worker->held_until);
+    if (worker->held_until > now) next = std::min(next, worker->held_until);
   }
   return next;
 }

@@ -73,8 +73,8 @@ struct WorkerPool::State {
   // Whether any worker may be given work that needs `bytes` of its memory, now or after its present
   // work.
   bool AnyUsable(uint64_t bytes) const;
-  // When a worker that is held back is free again; infinite when none is.
-  absl::Duration NextRelease() const;
+  // When the first of the workers that are held back at `now` is free again; infinite when none is.
+  absl::Duration NextRelease(absl::Duration now) const;
 
   // A place on the least loaded worker but `not_on`; null when there is none, or when it is the
   // turn of a claimant that has fewer. With `spare` only a place that nobody else wants.

@@ -110,7 +110,7 @@ TEST_CASE("workers that drain, are held back or are too small get nothing") {
     // Calls that failed at the same time are one fault.
     f.state->Punish(*place, absl::Hours(1));
     CHECK(place->held_until == until);
-    CHECK(f.state->NextRelease() == until);
+    CHECK(f.state->NextRelease(f.state->Now()) == until);
     CHECK(place->faults == 1);
   }
   // What it says about its slots does not make good for that.
