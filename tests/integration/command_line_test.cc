@@ -108,6 +108,7 @@ TEST_CASE("it survives a frontend that restarts while it waits") {
   }));
   desk.cluster.frontend().Kill();
   desk.cluster.frontend().Start();
+  REQUIRE(desk.client.AwaitReachable());
   const auto code = histeq->Wait(Seconds(180));
   INFO(ReadFile(desk.said()));
   REQUIRE(code == 0);
@@ -126,6 +127,7 @@ TEST_CASE("it survives a frontend that restarts while it uploads, and while it d
   REQUIRE(WaitUntil([&] { return !desk.cluster.BlobFiles().empty(); }));
   desk.cluster.frontend().Kill();
   desk.cluster.frontend().Start();
+  REQUIRE(desk.client.AwaitReachable());
   const auto code = histeq->Wait(Seconds(180));
   INFO(ReadFile(desk.said()));
   REQUIRE(code == 0);
@@ -139,6 +141,7 @@ TEST_CASE("it survives a frontend that restarts while it uploads, and while it d
       [&] { return FilesBelow(desk.folder.path().string()).size() > 2 || !download->Running(); });
   desk.cluster.frontend().Kill();
   desk.cluster.frontend().Start();
+  REQUIRE(desk.client.AwaitReachable());
   REQUIRE(download->Wait(Seconds(180)) == 0);
   CHECK(ReadFile(copy) == file);
 }

@@ -208,19 +208,24 @@ TEST_CASE("two addresses of one coordinator make one attachment that stays") {
   const auto tried = [](FakeCoordinator& c) { return c.reports > 0; };
   REQUIRE(one.WaitFor(tried));
   REQUIRE(other.WaitFor(tried));
-  while (attached() != 1 && std::chrono::steady_clock::now() < end) {
+  const auto open_streams = [](FakeCoordinator& coordinator) {
+    int open = 0;
+    coordinator.WaitFor([&open](FakeCoordinator& c) {
+      open = c.open;
+      return true;
+    });
+    return open;
+  };
+  while ((attached() != 1 || open_streams(one) + open_streams(other) != 1) &&
+         std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   CHECK(attached() == 1);
   CHECK(f.links->Addresses().size() == 2);
   // When it goes, the other takes its place.
-  int one_open = 0;
-  one.WaitFor([&](FakeCoordinator& c) {
-    one_open = c.open;
-    return true;
-  });
-  FakeCoordinator& chosen = one_open == 1 ? one : other;
-  FakeCoordinator& idle = one_open == 1 ? other : one;
+  const bool first = open_streams(one) == 1;
+  FakeCoordinator& chosen = first ? one : other;
+  FakeCoordinator& idle = first ? other : one;
   REQUIRE(idle.WaitFor(kLeft));
   chosen.Stop();
   CHECK(idle.WaitFor([](FakeCoordinator& c) { return c.open == 1; }));
