@@ -56,6 +56,7 @@ start_services() {
   for i in $(seq "$workers"); do
     start "worker-$i" histeq-worker --coordinators "$(address coordinator)" --slots 1 --threads 1
   done
+  [ "$workers" -gt 0 ] || return 0
   until "$bin/histeq" nodes --json --server "$(address frontend)" 2>/dev/null | grep -o "\"worker-[0-9]*\"" | sort -u |
     wc -l | grep -qx "$workers"; do sleep 0.05; done
 }
@@ -118,7 +119,7 @@ printf '%-24s %9.2f %9.2f\n' "services, $workers workers" "$wall" "$(awk -v a="$
 row "libjpeg-turbo, 1 thread" "$work/recode"
 row "vips hist_equal" "$work/vips"
 echo "services / vips: $(ratio "$wall" "$vips") of its wall time (wanted: at most 1.50)"
-tail -n 1 "$work/stages" | grep -o '[a-z]*_s=[0-9.]*' | tr '\n' ' '
+tail -n 1 "$work/stages" | grep -oE '(analyze|transform|upload|total)_s=[0-9.]+' | tr '\n' ' '
 echo
 
 # 1 GiB that begins like an image: stored as it is, no job.
