@@ -50,6 +50,8 @@ class SegmentExchange {
 // A small image, done whole.
 struct ProcessedImage {
   std::vector<uint8_t> file;
+  // Sizes of the results in `file`, one after the other: as JobResult::result_bytes.
+  std::vector<uint64_t> result_bytes;
   uint64_t pixels = 0;
   // For Operation::Kind::kAnalyze, which makes no file.
   std::optional<ImageStatistics> statistics;

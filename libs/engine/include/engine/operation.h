@@ -3,21 +3,26 @@
 // What a job does with an image, checked against that image.
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "codec/decoder.h"
 #include "codec/image_info.h"
 #include "codec/raster_layout.h"
+#include "engine/thumbnail_parameters.h"
 #include "histeq/parameters.h"
 
 namespace histeq::engine {
 
 struct Operation {
   // Numbers as in histeq.v1.Operation.
-  enum class Kind { kEqualize = 1, kAnalyze = 3 };
+  enum class Kind { kEqualize = 1, kThumbnail = 2, kAnalyze = 3, kDerive = 4, kInspect = 5 };
   Kind kind = Kind::kEqualize;
-  // For kEqualize.
+  // For kEqualize, and for kDerive with `equalizes`.
   EqualizeParameters equalize = {};
+  // For kThumbnail: one. For kDerive: one or more, made of the equalized image when `equalizes`.
+  std::vector<ThumbnailParameters> thumbnails;
+  bool equalizes = false;
   // Method::kMatch with another image as reference: the caller fills equalize.reference from that
   // image's statistics before RunJob.
   bool reads_reference = false;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/byte_stream.h"
@@ -41,6 +42,9 @@ struct JobResult {
   codec::ImageInfo info;
   uint64_t pixels = 0;
   uint32_t segments = 0;
+  // Sizes of the results, which were written to the sink one after the other: the equalized image,
+  // then the thumbnails as the operation lists them.
+  std::vector<uint64_t> result_bytes;
   // For Operation::Kind::kAnalyze, which writes nothing to the sink.
   std::optional<ImageStatistics> statistics;
 };
