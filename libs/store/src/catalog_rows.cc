@@ -217,7 +217,7 @@ absl::StatusOr<std::optional<JobRecord>> FindJobByRequest(Database& db,
 absl::StatusOr<std::optional<JobRecord>> FindReadyJob(Database& db) {
   static const std::string sql = std::string("SELECT ") + kJobColumns +
                                  " FROM jobs INDEXED BY jobs_ready WHERE state = 1 AND not_before "
-                                 "= 0 ORDER BY seq LIMIT 1";
+                                 "= 0 AND blocked = 0 ORDER BY seq LIMIT 1";
   HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
   return OneJob(std::move(statement));
 }

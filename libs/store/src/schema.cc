@@ -13,7 +13,8 @@ namespace {
 // "hiST": tells our files from other programs' in `file` and in our own check.
 constexpr int64_t kApplicationId = 0x68695354;
 
-// Step i leads from version i to i + 1. Steps that have been released are never changed.
+// Step i leads from version i to i + 1, and each is one transaction. Steps that have been released
+// are never changed: a new column is a new step at the end.
 constexpr std::array kSteps = {
     R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -101,6 +102,79 @@ CREATE TRIGGER jobs_deleted AFTER DELETE ON jobs BEGIN
 END;
 
 CREATE TABLE coordinators (name TEXT PRIMARY KEY, address TEXT NOT NULL) WITHOUT ROWID;
+)sql",
+    // Derivatives made once, several results of a job, expiry.
+    R"sql(
+-- Who asked for a job. `operation_sha256` is NULL for those of version 1, where the job has it.
+CREATE TABLE requests (
+  id TEXT PRIMARY KEY,
+  job_id TEXT NOT NULL,
+  image_id TEXT NOT NULL,
+  operation_sha256 BLOB,
+  taken_back INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE INDEX requests_job ON requests (job_id);
+INSERT INTO requests (id, job_id, image_id)
+  SELECT request_id, id, image_id FROM jobs WHERE request_id IS NOT NULL;
+UPDATE jobs SET request_id = NULL WHERE request_id IS NOT NULL;
+
+-- `outputs` and `results` are lists, see catalog_rows.cc; empty outputs with a result_tag: a job of
+-- version 1. `set_key` names the source's bytes and all that is made of them.
+ALTER TABLE jobs ADD COLUMN outputs BLOB NOT NULL DEFAULT x'';
+ALTER TABLE jobs ADD COLUMN results BLOB NOT NULL DEFAULT x'';
+ALTER TABLE jobs ADD COLUMN set_key BLOB;
+ALTER TABLE jobs ADD COLUMN refresh INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
+DROP INDEX jobs_ready;
+CREATE INDEX jobs_ready ON jobs (seq) WHERE state = 1 AND not_before = 0 AND blocked = 0;
+CREATE INDEX jobs_live_set ON jobs (set_key) WHERE state IN (1, 2) AND set_key IS NOT NULL;
+CREATE INDEX jobs_live_image ON jobs (image_id) WHERE state IN (1, 2);
+
+-- What is made of an image, one row for each (image, operation). `image_id` is NULL until it is
+-- there; `job_id` made it, makes it, or failed.
+CREATE TABLE derivatives (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  source_image_id TEXT NOT NULL,
+  source_sha256 BLOB NOT NULL,
+  key BLOB NOT NULL,
+  operation BLOB NOT NULL,
+  job_id TEXT NOT NULL,
+  image_id TEXT,
+  UNIQUE (source_image_id, key));
+CREATE INDEX derivatives_bytes ON derivatives (source_sha256, key, image_id);
+CREATE INDEX derivatives_image ON derivatives (image_id) WHERE image_id IS NOT NULL;
+
+-- Which live job makes what of which bytes, and which jobs wait for it.
+CREATE TABLE makers (
+  source_sha256 BLOB NOT NULL,
+  key BLOB NOT NULL,
+  job_id TEXT NOT NULL,
+  PRIMARY KEY (source_sha256, key)) WITHOUT ROWID;
+CREATE INDEX makers_job ON makers (job_id);
+CREATE TABLE waits (
+  maker_id TEXT NOT NULL,
+  job_id TEXT NOT NULL,
+  PRIMARY KEY (maker_id, job_id)) WITHOUT ROWID;
+CREATE INDEX waits_job ON waits (job_id);
+
+-- NULL: never.
+ALTER TABLE images ADD COLUMN expire_time INTEGER;
+ALTER TABLE images ADD COLUMN use_time INTEGER NOT NULL DEFAULT 0;
+UPDATE images SET use_time = create_time;
+CREATE INDEX images_expire ON images (expire_time) WHERE expire_time IS NOT NULL;
+CREATE INDEX images_use ON images (use_time) WHERE tag <> '';
+CREATE INDEX images_sha256 ON images (sha256);
+
+-- Bytes of all derivatives; records with the same location share theirs.
+CREATE TABLE derived_bytes (one INTEGER PRIMARY KEY CHECK (one = 1), bytes INTEGER NOT NULL);
+INSERT INTO derived_bytes SELECT 1, coalesce(sum(size_bytes), 0) FROM images WHERE tag <> '';
+CREATE TRIGGER derived_inserted AFTER INSERT ON images WHEN new.tag <> '' BEGIN
+  UPDATE derived_bytes SET bytes = bytes + new.size_bytes WHERE NOT EXISTS
+    (SELECT 1 FROM images WHERE location = new.location AND id <> new.id);
+END;
+CREATE TRIGGER derived_deleted AFTER DELETE ON images WHEN old.tag <> '' BEGIN
+  UPDATE derived_bytes SET bytes = bytes - old.size_bytes WHERE NOT EXISTS
+    (SELECT 1 FROM images WHERE location = old.location);
+END;
 )sql",
 };
 

@@ -49,7 +49,7 @@ TEST_CASE("a catalog of a newer program is left alone") {
   CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
   CHECK(ReasonOf(status) == "SCHEMA_TOO_NEW");
   CHECK(DetailOf(status, "actual") == "999");
-  RunSql(file, "PRAGMA user_version = 1");
+  RunSql(file, "PRAGMA user_version = 2");
   CHECK(Open(file).ok());
 }
 
