@@ -16,10 +16,11 @@ ALLOWED = {
     "libs/histeq": {"libs/histeq"},
     "libs/codec": {"libs/codec", "libs/base"},
     "libs/store": {"libs/store", "libs/base"},
-    "libs/engine": {"libs/engine", "libs/codec", "libs/histeq", "libs/base"},
+    "libs/resize": {"libs/resize", "libs/base"},
+    "libs/engine": {"libs/engine", "libs/codec", "libs/resize", "libs/histeq", "libs/base"},
     "libs/rpc": {"libs/rpc", "libs/engine", "libs/codec", "libs/histeq", "libs/base"},
 }
-LIBRARIES = ("base", "histeq", "codec", "store", "engine", "rpc")
+LIBRARIES = ("base", "histeq", "codec", "resize", "store", "engine", "rpc")
 ABOVE_LIBRARIES = {f"libs/{name}" for name in LIBRARIES}
 
 GRPC_HEADER = re.compile(r"^(grpcpp/|grpc/|google/protobuf/|google/rpc/|histeq/v1/)")
