@@ -1,6 +1,8 @@
 #include "rpc/channel.h"
 
+#include "absl/strings/numbers.h"
 #include "grpcpp/create_channel.h"
+#include "grpcpp/create_channel_posix.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
 #include "rpc/chunk.h"
@@ -27,6 +29,10 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, 16 << 10);
   arguments.SetMaxReceiveMessageSize(static_cast<int>(kMaxMessageBytes));
   arguments.SetMaxSendMessageSize(static_cast<int>(kMaxMessageBytes));
+  if (int descriptor = -1;
+      address.starts_with("fd:") && absl::SimpleAtoi(address.substr(3), &descriptor)) {
+    return grpc::CreateCustomInsecureChannelFromFd(address, descriptor, arguments);
+  }
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 

@@ -11,6 +11,11 @@
 #include "engine/thread_executor.h"
 #include "rpc/worker_pool.h"
 
+namespace histeq::v1 {
+class ProcessFileRequest;
+class ProcessFileResponse;
+}  // namespace histeq::v1
+
 namespace histeq::rpc {
 
 struct RemoteExecutorOptions {
@@ -48,6 +53,13 @@ class RemoteExecutor final : public engine::Executor {
                                                       const codec::DecodeLimits& limits,
                                                       const base::CancelToken& token) override;
   uint32_t busy_workers() const override;
+
+  // Has one worker of this machine do a whole file, once: whoever started that worker knows better
+  // what to do when it dies. Waits for a place; then the worker has `timeout`.
+  // - the worker's answer; UNAVAILABLE when it is gone; DEADLINE_EXCEEDED after `timeout`.
+  absl::StatusOr<v1::ProcessFileResponse> ProcessFile(const v1::ProcessFileRequest& request,
+                                                      absl::Duration timeout,
+                                                      const base::CancelToken& token);
 
  private:
   WorkerPool& pool_;
