@@ -162,7 +162,11 @@ absl::StatusOr<engine::Operation> OperationFromProto(const v1::Operation& operat
     case v1::Operation::kAnalyze:
       out.kind = engine::Operation::Kind::kAnalyze;
       return out;
+    case v1::Operation::kInspect:
+      out.kind = engine::Operation::Kind::kInspect;
+      return out;
     case v1::Operation::kThumbnail:
+    case v1::Operation::kDerive:
       return base::MakeError(absl::StatusCode::kUnimplemented,
                              "thumbnails are not offered by this version",
                              {.reason = "NOT_OFFERED", .field = "operation.thumbnail"});
@@ -194,6 +198,22 @@ v1::Equalize ToProto(const EqualizeParameters& parameters) {
   }
   proto.set_percentile_low(parameters.percentile_low_q4 / kPercentileUnits);
   proto.set_percentile_high(parameters.percentile_high_q4 / kPercentileUnits);
+  return proto;
+}
+
+v1::Operation ToProto(const engine::Operation& operation) {
+  v1::Operation proto;
+  switch (operation.kind) {
+    case engine::Operation::Kind::kAnalyze:
+      proto.mutable_analyze();
+      break;
+    case engine::Operation::Kind::kInspect:
+      proto.mutable_inspect();
+      break;
+    default:
+      *proto.mutable_equalize() = ToProto(operation.equalize);
+      break;
+  }
   return proto;
 }
 

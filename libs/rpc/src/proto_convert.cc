@@ -91,4 +91,30 @@ engine::ImageStatistics FromProto(const v1::ImageStatistics& statistics) {
   return out;
 }
 
+v1::InspectedFile ToProto(const engine::InspectedFile& file) {
+  v1::InspectedFile proto;
+  proto.set_size_bytes(file.size_bytes);
+  proto.set_sha256(file.sha256);
+  proto.set_format(static_cast<v1::ImageFormat>(file.info.format));
+  proto.set_width(file.info.width);
+  proto.set_height(file.info.height);
+  proto.set_channels(file.info.channels);
+  proto.set_bits_per_sample(file.info.bits_per_sample);
+  if (file.modify_time.has_value()) *proto.mutable_modify_time() = ToProto(*file.modify_time);
+  return proto;
+}
+
+engine::InspectedFile FromProto(const v1::InspectedFile& proto) {
+  engine::InspectedFile file;
+  file.size_bytes = proto.size_bytes();
+  file.sha256 = proto.sha256();
+  file.info.format = static_cast<codec::ImageFormat>(proto.format());
+  file.info.width = proto.width();
+  file.info.height = proto.height();
+  file.info.channels = proto.channels();
+  file.info.bits_per_sample = proto.bits_per_sample();
+  if (proto.has_modify_time()) file.modify_time = FromProto(proto.modify_time());
+  return file;
+}
+
 }  // namespace histeq::rpc

@@ -31,6 +31,10 @@ void PooledWorker::Learn(const std::string& mapping_id) {
 
 void PooledWorker::Forget(const std::string& mapping_id) { mappings_.remove(mapping_id); }
 
+bool PooledWorker::Has(const std::string& storage) const {
+  return std::find(info.storages.begin(), info.storages.end(), storage) != info.storages.end();
+}
+
 WorkerPool::State::State() : clock(base::SystemClock()), watchdog(clock) {}
 
 void WorkerPool::State::NotifyAll() {
@@ -63,6 +67,13 @@ bool WorkerPool::State::AnyUsable(uint64_t bytes) const {
                      [&](const auto& entry) { return Usable(*entry.second, bytes); });
 }
 
+bool WorkerPool::State::AnyHas(const std::string& storage, uint64_t bytes) const {
+  return std::any_of(workers.begin(), workers.end(), [&](const auto& entry) {
+    const PoolWorker& info = entry.second->info;
+    return entry.second->Has(storage) && (info.memory_bytes == 0 || bytes <= info.memory_bytes);
+  });
+}
+
 absl::Duration WorkerPool::State::NextRelease(absl::Duration now) const {
   absl::Duration next = absl::InfiniteDuration();
   for (const auto& [name, worker] : workers) {
@@ -72,8 +83,8 @@ absl::Duration WorkerPool::State::NextRelease(absl::Duration now) const {
 }
 
 std::shared_ptr<PooledWorker> WorkerPool::State::TryAcquire(Claimant& claimant, uint64_t bytes,
-                                                            const PooledWorker* not_on,
-                                                            bool spare) {
+                                                            const PooledWorker* not_on, bool spare,
+                                                            const std::string& storage) {
   for (const Claimant* other : claimants) {
     if (other != &claimant && other->wants && (spare || other->held < claimant.held)) {
       return nullptr;
@@ -85,6 +96,7 @@ std::shared_ptr<PooledWorker> WorkerPool::State::TryAcquire(Claimant& claimant, 
     if (worker.get() == not_on || worker->used >= worker->info.slots || !Usable(*worker, bytes)) {
       continue;
     }
+    if (!storage.empty() && !worker->Has(storage)) continue;
     const double load = static_cast<double>(worker->used) / worker->info.slots;
     if (best == nullptr || load < best_load) {
       best = worker;
@@ -181,6 +193,11 @@ size_t WorkerPool::size() const {
   return static_cast<size_t>(
       std::count_if(state_->workers.begin(), state_->workers.end(),
                     [this](const auto& entry) { return state_->Usable(*entry.second, 0); }));
+}
+
+bool WorkerPool::HasStorage(const std::string& storage) const {
+  std::lock_guard lock(state_->mutex);
+  return state_->AnyHas(storage);
 }
 
 }  // namespace histeq::rpc

@@ -27,6 +27,8 @@ struct PooledWorker {
   bool Knows(const std::string& mapping_id) const;
   void Learn(const std::string& mapping_id);
   void Forget(const std::string& mapping_id);
+  // Under State::mutex.
+  bool Has(const std::string& storage) const;
 
   // One connection for all calls.
   const std::unique_ptr<v1::Worker::StubInterface> stub;
@@ -73,14 +75,17 @@ struct WorkerPool::State {
   // Whether any worker may be given work that needs `bytes` of its memory, now or after its present
   // work.
   bool AnyUsable(uint64_t bytes) const;
+  // Whether any worker, held back or not, has the storage and `bytes` of memory.
+  bool AnyHas(const std::string& storage, uint64_t bytes = 0) const;
   // When the first of the workers that are held back at `now` is free again; infinite when none is.
   absl::Duration NextRelease(absl::Duration now) const;
 
   // A place on the least loaded worker but `not_on`; null when there is none, or when it is the
-  // turn of a claimant that has fewer. With `spare` only a place that nobody else wants.
+  // turn of a claimant that has fewer. With `spare` only a place that nobody else wants; with
+  // `storage` only on a worker that has it.
   std::shared_ptr<PooledWorker> TryAcquire(Claimant& claimant, uint64_t bytes,
-                                           const PooledWorker* not_on = nullptr,
-                                           bool spare = false);
+                                           const PooledWorker* not_on = nullptr, bool spare = false,
+                                           const std::string& storage = {});
   void Release(Claimant& claimant, PooledWorker& worker);
   // After a failure: nothing for `time`, for longer when it failed before.
   void Punish(PooledWorker& worker, absl::Duration time);

@@ -5,6 +5,7 @@
 #include "absl/time/time.h"
 #include "codec/image_info.h"
 #include "engine/image_statistics.h"
+#include "engine/inspect.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "histeq/v1/image.pb.h"
@@ -20,5 +21,8 @@ absl::Time FromProto(const google::protobuf::Timestamp& time);
 
 v1::ImageStatistics ToProto(const engine::ImageStatistics& statistics);
 engine::ImageStatistics FromProto(const v1::ImageStatistics& statistics);
+
+v1::InspectedFile ToProto(const engine::InspectedFile& file);
+engine::InspectedFile FromProto(const v1::InspectedFile& file);
 
 }  // namespace histeq::rpc

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace histeq::rpc {
 
@@ -18,6 +19,8 @@ struct PoolWorker {
   uint64_t memory_bytes = 0;
   uint64_t free_memory_bytes = 0;
   bool draining = false;
+  // Storage roots that it has.
+  std::vector<std::string> storages;
 };
 
 // Shared by the executors of all jobs of a coordinator: places are taken fairly, job by job.
@@ -38,6 +41,8 @@ class WorkerPool {
   uint64_t SegmentsDone(const std::string& name) const;
   // Workers that may be given work now.
   size_t size() const;
+  // Whether any worker has this storage.
+  bool HasStorage(const std::string& storage) const;
 
   // For the executors of this library.
   struct State;
