@@ -1,0 +1,31 @@
+#pragma once
+
+// What a worker process takes from itself before it reads an image.
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace histeq::client {
+
+struct Confinement {
+  // Who started it: it dies when that thread ends.
+  pid_t parent = 0;
+  uint64_t memory_bytes = 0;
+  uint64_t file_bytes = 0;
+};
+
+// For the rest of the process's life: no core files, no new privileges, limits on address space,
+// files and descriptors, and no system calls that a decoder has no use for (other programs,
+// sockets, other processes). Signals that are meant for the command are ignored.
+// - ABORTED: the parent is gone already. INTERNAL: a limit cannot be set.
+absl::Status ConfineThisProcess(const Confinement& confinement);
+
+// Ends the process by SIGXCPU once it has taken so much more processor time. Replaces the limit of
+// the image before.
+void LimitProcessorTime(absl::Duration time);
+
+}  // namespace histeq::client

@@ -1,0 +1,151 @@
+#include "local/process_maker.h"
+
+#include <signal.h>
+
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "fmt/format.h"
+#include "histeq/v1/worker.pb.h"
+#include "rpc/proto_convert.h"
+#include "rpc/remote_executor.h"
+#include "rpc/worker_pool.h"
+
+namespace histeq::client {
+namespace {
+
+constexpr uint32_t kTries = 2;
+// Its socket breaks before it is quite gone.
+constexpr absl::Duration kEndPatience = absl::Seconds(10);
+
+std::string ReasonOf(const absl::Status& status) {
+  const auto detail = base::GetErrorDetail(status);
+  return detail.has_value() ? detail->reason : std::string();
+}
+
+absl::Status TimedOut(absl::Duration limit) {
+  return base::MakeError(
+      absl::StatusCode::kDeadlineExceeded,
+      fmt::format("the worker process did not finish the image within {}, and was ended",
+                  absl::FormatDuration(limit)),
+      {.reason = "WORKER_TIMED_OUT", .metadata = {{"limit", absl::FormatDuration(limit)}}});
+}
+
+absl::Status OutOfMemory(uint64_t limit) {
+  return base::MakeError(
+      absl::StatusCode::kResourceExhausted,
+      fmt::format("the image needs more memory than the {} MiB that a worker process may take",
+                  limit >> 20),
+      {.reason = "WORKER_OUT_OF_MEMORY", .metadata = {{"limit", fmt::format("{}", limit)}}});
+}
+
+absl::Status Crashed(const std::string& how) {
+  return base::MakeError(absl::StatusCode::kInternal,
+                         "the worker process that had the image " + how,
+                         {.reason = "WORKER_CRASHED"});
+}
+
+// What the end of the process says about the image.
+absl::Status Meaning(const std::optional<ProcessEnd>& end, const WorkerProcessOptions& options) {
+  if (!end.has_value()) return Crashed("answers no more");
+  if (end->signal == SIGXCPU) return TimedOut(options.image_timeout);
+  if (end->exit_code == kWorkerOutOfMemoryExit) return OutOfMemory(options.memory_bytes);
+  if (end->signal == SIGKILL) {
+    return Crashed("was killed by the system, which may be out of memory");
+  }
+  if (end->signal.has_value()) {
+    return Crashed(fmt::format("died: {}", strsignal(*end->signal)));
+  }
+  return Crashed(fmt::format("ended with exit code {}", end->exit_code.value_or(0)));
+}
+
+}  // namespace
+
+// Members go in the reverse order: the process before its connection, which then ends at once.
+struct ProcessMaker::Live {
+  Live(engine::ThreadExecutor& idle, std::unique_ptr<WorkerProcess> started)
+      : executor(pool, idle, {}), process(std::move(started)) {
+    pool.Update({.name = "process",
+                 .address = process->TakeAddress(),
+                 .slots = 1,
+                 .free_slots = 1,
+                 .memory_bytes = 0,
+                 .free_memory_bytes = 0,
+                 .draining = false});
+  }
+
+  rpc::WorkerPool pool;
+  rpc::RemoteExecutor executor;
+  std::unique_ptr<WorkerProcess> process;
+  bool answered = false;
+};
+
+ProcessMaker::ProcessMaker(engine::ThreadExecutor& idle, WorkerProcessOptions options)
+    : idle_(idle), options_(std::move(options)) {}
+
+ProcessMaker::~ProcessMaker() = default;
+
+absl::Status ProcessMaker::Start() {
+  if (live_ != nullptr) return absl::OkStatus();
+  HISTEQ_ASSIGN_OR_RETURN(std::unique_ptr<WorkerProcess> process, WorkerProcess::Start(options_));
+  live_ = std::make_unique<Live>(idle_, std::move(process));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FileResult> ProcessMaker::Make(const ImageWork& work,
+                                              const base::CancelToken& token) {
+  v1::ProcessFileRequest request;
+  *request.mutable_operation() = work.operation;
+  request.set_source_path(work.source_path);
+  request.set_result_path(work.result_path);
+  absl::Status failure;
+  for (uint32_t attempt = 1; attempt <= kTries; ++attempt) {
+    HISTEQ_RETURN_IF_ERROR(Start());
+    request.set_attempt(attempt);
+    absl::StatusOr<v1::ProcessFileResponse> response =
+        live_->executor.ProcessFile(request, options_.image_timeout, token);
+    if (response.ok()) {
+      live_->answered = true;
+      FileResult result;
+      result.format = static_cast<codec::ImageFormat>(response->format());
+      result.width = response->width();
+      result.height = response->height();
+      result.result_bytes.assign(response->result_bytes().begin(), response->result_bytes().end());
+      if (response->has_statistics()) result.statistics = rpc::FromProto(response->statistics());
+      return result;
+    }
+    const absl::Status& status = response.status();
+    const std::string reason = ReasonOf(status);
+    if (token.cancelled()) {
+      // It still works on the image.
+      live_.reset();
+      return token.Check();
+    }
+    if (reason.empty() && status.code() == absl::StatusCode::kDeadlineExceeded) {
+      failure = TimedOut(options_.image_timeout);
+    } else if (reason == "OUT_OF_MEMORY") {
+      failure = OutOfMemory(options_.memory_bytes);
+    } else if (reason.empty() && status.code() == absl::StatusCode::kUnavailable) {
+      const std::optional<ProcessEnd> end = live_->process->WaitForEnd(kEndPatience);
+      if (!live_->answered && end.has_value() &&
+          (end->exit_code == kWorkerUsageExit || end->exit_code == 127)) {
+        live_.reset();
+        return base::MakeError(
+            absl::StatusCode::kUnavailable,
+            fmt::format("a worker process ended at once, with exit code {}", *end->exit_code),
+            {.reason = "WORKER_NOT_STARTED"});
+      }
+      failure = Meaning(end, options_);
+    } else {
+      // It lives, and says what is wrong with the image.
+      live_->answered = true;
+      return status;
+    }
+    live_.reset();
+  }
+  return failure;
+}
+
+}  // namespace histeq::client
