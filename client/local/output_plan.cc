@@ -1,0 +1,147 @@
+#include "local/output_plan.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <set>
+
+#include "base/error.h"
+#include "fmt/format.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "store/records.h"
+#include "store/sha256.h"
+
+namespace histeq::client {
+namespace {
+
+// Another one when an operation gives other bytes than before.
+constexpr int kOperationsVersion = 1;
+
+absl::Status BadOutput(const std::string& message) {
+  return base::MakeError(absl::StatusCode::kInvalidArgument, message, {.reason = "BAD_OUTPUT"});
+}
+
+std::string WithSlash(std::string folder) {
+  if (!folder.ends_with('/')) folder += '/';
+  return folder;
+}
+
+// The folder of a path, with its slash.
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "./" : path.substr(0, slash + 1);
+}
+
+std::string ThumbnailName(const std::string& name, codec::ImageFormat source,
+                          const v1::Thumbnail& thumbnail, bool with_size) {
+  const bool png = thumbnail.format() == v1::IMAGE_FORMAT_UNSPECIFIED
+                       ? source == codec::ImageFormat::kPng
+                       : thumbnail.format() == v1::IMAGE_FORMAT_PNG;
+  return fmt::format(
+      "{}_thumb{}.{}", name,
+      with_size ? fmt::format("_{}x{}", thumbnail.width(), thumbnail.height()) : std::string(),
+      png ? "png" : "jpg");
+}
+
+}  // namespace
+
+absl::StatusOr<OutputPlan> PlanOutputs(const InputImage& image, codec::ImageFormat format,
+                                       const Recipe& recipe, const OutputPlace& place) {
+  OutputPlan plan;
+  const std::string name = image.name();
+  std::string folder;
+  if (place.path.empty()) {
+    folder = FolderOf(image.path);
+    plan.registry_folder = image.root_bytes > 0 ? image.root() : folder;
+  } else if (place.is_file) {
+    plan.registry_folder = FolderOf(place.path);
+  } else {
+    plan.registry_folder = WithSlash(place.path);
+    folder = plan.registry_folder + image.folder_below_root();
+  }
+  if (recipe.equalize.has_value()) {
+    PlannedOutput output;
+    output.path = folder + (place.keep_name ? name : store::ResultName(name, "EQUALIZED"));
+    *output.operation.mutable_equalize() = *recipe.equalize;
+    plan.outputs.push_back(std::move(output));
+  }
+  for (size_t i = 0; i < recipe.thumbnails.size(); ++i) {
+    PlannedOutput output;
+    output.thumbnail = static_cast<int>(i);
+    output.path =
+        folder + ThumbnailName(name, format, recipe.thumbnails[i], recipe.thumbnails.size() > 1);
+    if (recipe.equalize.has_value()) {
+      *output.operation.mutable_derive()->mutable_equalize() = *recipe.equalize;
+      *output.operation.mutable_derive()->add_thumbnails() = recipe.thumbnails[i];
+    } else {
+      *output.operation.mutable_thumbnail() = recipe.thumbnails[i];
+    }
+    plan.outputs.push_back(std::move(output));
+  }
+  if (place.is_file) {
+    if (plan.outputs.size() != 1) {
+      return BadOutput(
+          fmt::format("-o {}: a folder is wanted for {} results", place.path, plan.outputs.size()));
+    }
+    plan.outputs.front().path = place.path;
+  }
+  std::set<std::string> seen = {image.path};
+  for (const PlannedOutput& output : plan.outputs) {
+    if (output.path == image.path) {
+      return BadOutput(fmt::format("{} would be replaced by its own result", image.path));
+    }
+    if (!seen.insert(output.path).second) {
+      return BadOutput(fmt::format("two results would be written to {}", output.path));
+    }
+  }
+  return plan;
+}
+
+v1::Operation CombinedOperation(const Recipe& recipe, const std::vector<PlannedOutput>& wanted,
+                                std::vector<int>& results) {
+  results.clear();
+  if (wanted.size() == 1 && (wanted.front().thumbnail < 0 || !recipe.equalize.has_value())) {
+    results = {0};
+    return wanted.front().operation;
+  }
+  v1::Operation operation;
+  v1::Derive& derive = *operation.mutable_derive();
+  if (recipe.equalize.has_value()) {
+    *derive.mutable_equalize() = *recipe.equalize;
+    results.push_back(wanted.front().thumbnail < 0 ? 0 : -1);
+  }
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i].thumbnail < 0) continue;
+    *derive.add_thumbnails() = recipe.thumbnails[static_cast<size_t>(wanted[i].thumbnail)];
+    results.push_back(static_cast<int>(i));
+  }
+  return operation;
+}
+
+codec::ImageFormat FormatByFirstBytes(const std::string& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) return codec::ImageFormat::kJpeg;
+  char bytes[8] = {};
+  const ssize_t got = read(descriptor, bytes, sizeof(bytes));
+  close(descriptor);
+  return got == 8 && std::memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0 ? codec::ImageFormat::kPng
+                                                                     : codec::ImageFormat::kJpeg;
+}
+
+std::string OutputKey(const std::string& absolute_source, uint64_t size, int64_t mtime_ns,
+                      const v1::Operation& operation) {
+  std::string text = fmt::format("histeq output {}\n{}\n{}\n{}\n", kOperationsVersion,
+                                 absolute_source, size, mtime_ns);
+  {
+    google::protobuf::io::StringOutputStream stream(&text);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    operation.SerializeToCodedStream(&coded);
+  }
+  return store::ToHex(
+      store::Sha256Of({reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
+}
+
+}  // namespace histeq::client
