@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 
@@ -18,6 +19,7 @@ namespace {
 
 // Another one when an operation gives other bytes than before.
 constexpr int kOperationsVersion = 1;
+constexpr size_t kMaxNameBytes = 255;
 
 absl::Status BadOutput(const std::string& message) {
   return base::MakeError(absl::StatusCode::kInvalidArgument, message, {.reason = "BAD_OUTPUT"});
@@ -28,10 +30,10 @@ std::string WithSlash(std::string folder) {
   return folder;
 }
 
-// The folder of a path, with its slash.
+// The folder of a path, with its slash; "" for a name alone.
 std::string FolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "./" : path.substr(0, slash + 1);
+  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
 }
 
 std::string ThumbnailName(const std::string& name, codec::ImageFormat source,
@@ -39,10 +41,14 @@ std::string ThumbnailName(const std::string& name, codec::ImageFormat source,
   const bool png = thumbnail.format() == v1::IMAGE_FORMAT_UNSPECIFIED
                        ? source == codec::ImageFormat::kPng
                        : thumbnail.format() == v1::IMAGE_FORMAT_PNG;
-  return fmt::format(
-      "{}_thumb{}.{}", name,
+  const std::string ending = fmt::format(
+      "_thumb{}.{}",
       with_size ? fmt::format("_{}x{}", thumbnail.width(), thumbnail.height()) : std::string(),
       png ? "png" : "jpg");
+  // Cut between characters where the whole would be too long for a file system.
+  size_t kept = std::min(name.size(), kMaxNameBytes - ending.size());
+  while (kept < name.size() && kept > 0 && (name[kept] & 0xC0) == 0x80) --kept;
+  return name.substr(0, kept) + ending;
 }
 
 }  // namespace
@@ -67,11 +73,14 @@ absl::StatusOr<OutputPlan> PlanOutputs(const InputImage& image, codec::ImageForm
     *output.operation.mutable_equalize() = *recipe.equalize;
     plan.outputs.push_back(std::move(output));
   }
+  // As the services name it.
+  const std::string thumbnail_of =
+      recipe.equalize.has_value() ? store::ResultName(name, "EQUALIZED") : name;
   for (size_t i = 0; i < recipe.thumbnails.size(); ++i) {
     PlannedOutput output;
     output.thumbnail = static_cast<int>(i);
-    output.path =
-        folder + ThumbnailName(name, format, recipe.thumbnails[i], recipe.thumbnails.size() > 1);
+    output.path = folder + ThumbnailName(thumbnail_of, format, recipe.thumbnails[i],
+                                         recipe.thumbnails.size() > 1);
     if (recipe.equalize.has_value()) {
       *output.operation.mutable_derive()->mutable_equalize() = *recipe.equalize;
       *output.operation.mutable_derive()->add_thumbnails() = recipe.thumbnails[i];
@@ -80,6 +89,7 @@ absl::StatusOr<OutputPlan> PlanOutputs(const InputImage& image, codec::ImageForm
     }
     plan.outputs.push_back(std::move(output));
   }
+  if (plan.registry_folder.empty()) plan.registry_folder = "./";
   if (place.is_file) {
     if (plan.outputs.size() != 1) {
       return BadOutput(

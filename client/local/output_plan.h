@@ -47,7 +47,8 @@ struct OutputPlace {
 };
 
 // "a_EQUALIZED.jpg" for the copy; "a.jpg_thumb.jpg" for a thumbnail, "a.jpg_thumb_256x256.jpg"
-// when there are several. `format` is that of the input, for thumbnails in the same format.
+// when there are several, "a_EQUALIZED.jpg_thumb.jpg" when it is one of the copy. `format` is that
+// of the input, for thumbnails in the same format.
 // - INVALID_ARGUMENT BAD_OUTPUT: two outputs of one path, or the input itself.
 absl::StatusOr<OutputPlan> PlanOutputs(const InputImage& image, codec::ImageFormat format,
                                        const Recipe& recipe, const OutputPlace& place);

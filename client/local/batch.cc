@@ -1,0 +1,351 @@
+#include "local/batch.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <deque>
+#include <filesystem>
+#include <mutex>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+
+#include "api/local_file.h"
+#include "api/random_id.h"
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "local/made_file.h"
+#include "local/registry_cache.h"
+
+namespace histeq::client {
+namespace {
+
+struct SourceFacts {
+  std::string absolute_path;
+  uint64_t size = 0;
+  int64_t mtime_ns = 0;
+};
+
+absl::StatusOr<SourceFacts> FactsOf(const std::string& path) {
+  // Says what is wrong with it.
+  HISTEQ_RETURN_IF_ERROR(LocalFile::Open(path).status());
+  struct stat file = {};
+  stat(path.c_str(), &file);
+  std::error_code error;
+  SourceFacts facts;
+  facts.absolute_path = std::filesystem::absolute(path, error).lexically_normal().string();
+  facts.size = static_cast<uint64_t>(file.st_size);
+  facts.mtime_ns = file.st_mtim.tv_sec * 1'000'000'000 + file.st_mtim.tv_nsec;
+  return facts;
+}
+
+absl::Status Exists(const std::string& path) {
+  return base::MakeError(absl::StatusCode::kAlreadyExists,
+                         path + " exists already; --force replaces it",
+                         {.reason = "OUTPUT_EXISTS"});
+}
+
+// The name of a file is on the disk once its folder is.
+void SyncFolder(const std::string& folder) {
+  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  fsync(descriptor);
+  close(descriptor);
+}
+
+std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+// Paths below the registry's folder are kept without it, so that the whole can be moved.
+std::string NameInRegistry(const OutputPlan& plan, const std::string& path) {
+  return path.starts_with(plan.registry_folder) ? path.substr(plan.registry_folder.size()) : path;
+}
+
+// One call of RunBatch.
+class Batch {
+ public:
+  Batch(const std::vector<InputImage>& images, const BatchOptions& options, BatchObserver& observer,
+        const base::CancelToken& token)
+      : images_(images),
+        options_(options),
+        observer_(observer),
+        stop_(token),
+        registries_(options.lease) {}
+
+  absl::Status Run(const std::vector<std::unique_ptr<ImageMaker>>& makers) {
+    std::vector<std::thread> threads;
+    for (const auto& maker : makers) {
+      threads.emplace_back([this, &maker] { Work(*maker); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const std::string& folder : written_folders_) SyncFolder(folder);
+    return stop_.token().Check();
+  }
+
+ private:
+  // The next image: a new one, else one that another run had. Nothing at the end.
+  std::optional<size_t> Next(bool& again) {
+    std::lock_guard lock(mutex_);
+    again = false;
+    if (next_ < images_.size()) return next_++;
+    if (deferred_.empty()) return std::nullopt;
+    again = true;
+    const size_t image = deferred_.front();
+    deferred_.pop_front();
+    return image;
+  }
+
+  void Work(ImageMaker& maker) {
+    bool again = false;
+    while (!stop_.token().cancelled()) {
+      const std::optional<size_t> image = Next(again);
+      if (!image.has_value()) return;
+      // Others may need a moment.
+      if (again && !stop_.token().WaitFor(options_.busy_interval).ok()) {
+        observer_.End(*image, Failed(stop_.token().Check()));
+        return;
+      }
+      observer_.Begin(*image);
+      std::optional<ImageOutcome> outcome = One(*image, maker, again);
+      if (!outcome.has_value()) {
+        observer_.Waiting(*image);
+        std::lock_guard lock(mutex_);
+        deferred_.push_back(*image);
+        continue;
+      }
+      if (const auto detail = base::GetErrorDetail(outcome->error);
+          detail.has_value() && detail->reason == "WORKER_NOT_STARTED") {
+        stop_.Cancel(outcome->error);
+      }
+      observer_.End(*image, *outcome);
+    }
+  }
+
+  static ImageOutcome Failed(absl::Status error) {
+    return {.kind = ImageOutcome::Kind::kFailed, .outputs = {}, .error = std::move(error)};
+  }
+
+  // Nothing: another run works on it.
+  std::optional<ImageOutcome> One(size_t image, ImageMaker& maker, bool again) {
+    absl::StatusOr<std::optional<ImageOutcome>> outcome = Try(image, maker, again);
+    if (outcome.ok()) return *std::move(outcome);
+    return Failed(outcome.status());
+  }
+
+  absl::StatusOr<std::optional<ImageOutcome>> Try(size_t image, ImageMaker& maker, bool again) {
+    HISTEQ_ASSIGN_OR_RETURN(const SourceFacts source, FactsOf(images_[image].path));
+    const codec::ImageFormat format = FormatByFirstBytes(images_[image].path);
+    HISTEQ_ASSIGN_OR_RETURN(const OutputPlan plan,
+                            PlanOutputs(images_[image], format, options_.recipe, options_.place));
+    if (!again) HISTEQ_RETURN_IF_ERROR(Take(plan));
+    if (!options_.registry) return TryAlone(image, source, plan, maker);
+    HISTEQ_ASSIGN_OR_RETURN(const std::shared_ptr<store::ClaimRegistry> registry,
+                            registries_.Get(plan.registry_folder));
+    if (again) HISTEQ_RETURN_IF_ERROR(registry->Sweep().status());
+    std::vector<store::WantedOutput> wanted;
+    for (const PlannedOutput& output : plan.outputs) {
+      wanted.push_back(
+          {.path = NameInRegistry(plan, output.path),
+           .key = OutputKey(source.absolute_path, source.size, source.mtime_ns, output.operation)});
+    }
+    HISTEQ_ASSIGN_OR_RETURN(const std::vector<store::ClaimedOutput> claimed,
+                            registry->Claim(wanted, options_.anew));
+    ImageOutcome outcome;
+    outcome.kind = ImageOutcome::Kind::kThere;
+    std::vector<PlannedOutput> missing;
+    std::vector<std::string> missing_names;
+    std::vector<std::string> temporaries;
+    const std::string* occupied = nullptr;
+    for (size_t i = 0; i < claimed.size(); ++i) {
+      if (claimed[i].standing == store::OutputStanding::kBusy) return std::nullopt;
+      if (claimed[i].standing == store::OutputStanding::kOccupied) {
+        occupied = &plan.outputs[i].path;
+      }
+      if (claimed[i].standing != store::OutputStanding::kMine) continue;
+      missing.push_back(plan.outputs[i]);
+      missing_names.push_back(wanted[i].path);
+      temporaries.push_back(claimed[i].temporary);
+    }
+    if (!missing.empty() || occupied != nullptr) {
+      absl::Status made = occupied != nullptr ? Exists(*occupied) : absl::OkStatus();
+      if (made.ok()) {
+        made = MakeAll(image, source, missing, temporaries, maker,
+                       [&](const std::vector<MadeFile::Facts>& facts) {
+                         std::vector<store::FinishedOutput> finished;
+                         for (size_t i = 0; i < facts.size(); ++i) {
+                           finished.push_back({.path = missing_names[i],
+                                               .size_bytes = facts[i].size_bytes,
+                                               .sha256 = facts[i].sha256});
+                         }
+                         return registry->Finish(finished);
+                       });
+      }
+      if (!made.ok()) {
+        registry->GiveUp(missing_names).IgnoreError();
+        return made;
+      }
+      outcome.kind = ImageOutcome::Kind::kMade;
+    }
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      HISTEQ_ASSIGN_OR_RETURN(const auto record, registry->Find(wanted[i].path));
+      outcome.outputs.push_back({.path = plan.outputs[i].path,
+                                 .size_bytes = record.has_value() ? record->size_bytes : 0,
+                                 .sha256 = record.has_value() ? store::ToHex(record->sha256) : ""});
+    }
+    return outcome;
+  }
+
+  // Without a registry: a file that is there is somebody's.
+  absl::StatusOr<std::optional<ImageOutcome>> TryAlone(size_t image, const SourceFacts& source,
+                                                       const OutputPlan& plan, ImageMaker& maker) {
+    std::vector<std::string> temporaries;
+    for (const PlannedOutput& output : plan.outputs) {
+      struct stat file;
+      if (lstat(output.path.c_str(), &file) == 0) {
+        if (S_ISDIR(file.st_mode)) {
+          return base::MakeError(absl::StatusCode::kFailedPrecondition,
+                                 output.path + " cannot be written: it is a folder",
+                                 {.reason = "OUTPUT_NOT_WRITABLE"});
+        }
+        if (!options_.anew) return Exists(output.path);
+      }
+      temporaries.push_back(
+          (output.path.find('/') == std::string::npos ? "." : FolderOf(output.path)) + "/.histeq-" +
+          RandomId() + ".part");
+    }
+    ImageOutcome outcome;
+    outcome.kind = ImageOutcome::Kind::kMade;
+    const auto finish = [&](const std::vector<MadeFile::Facts>& facts) -> absl::Status {
+      for (size_t i = 0; i < facts.size(); ++i) {
+        const std::string& path = plan.outputs[i].path;
+        const char* from = temporaries[i].c_str();
+        // A file that came meanwhile stays.
+        const bool named =
+            options_.anew ? rename(from, path.c_str()) == 0 : link(from, path.c_str()) == 0;
+        if (!named && errno == EEXIST) return Exists(path);
+        if (!named && !options_.anew && (errno == EPERM || errno == EOPNOTSUPP) &&
+            rename(from, path.c_str()) == 0) {
+          continue;
+        }
+        if (!named) {
+          return base::MakeError(absl::StatusCode::kFailedPrecondition,
+                                 path + " cannot be written: " +
+                                     std::error_code(errno, std::generic_category()).message(),
+                                 {.reason = "OUTPUT_NOT_WRITABLE"});
+        }
+        outcome.outputs.push_back({.path = path,
+                                   .size_bytes = facts[i].size_bytes,
+                                   .sha256 = store::ToHex(facts[i].sha256)});
+      }
+      return absl::OkStatus();
+    };
+    HISTEQ_RETURN_IF_ERROR(MakeAll(image, source, plan.outputs, temporaries, maker, finish));
+    return outcome;
+  }
+
+  // An output belongs to one image of the batch.
+  absl::Status Take(const OutputPlan& plan) {
+    std::lock_guard lock(mutex_);
+    for (const PlannedOutput& output : plan.outputs) {
+      const std::string path = std::filesystem::path(output.path).lexically_normal().string();
+      if (!taken_.insert(std::hash<std::string>()(path)).second) {
+        return base::MakeError(absl::StatusCode::kInvalidArgument,
+                               "another input has the same output, " + output.path +
+                                   ": give each of them a folder of its own",
+                               {.reason = "BAD_OUTPUT"});
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // Makes the temporary files, has `finish` name them.
+  absl::Status MakeAll(
+      size_t image, const SourceFacts& source, const std::vector<PlannedOutput>& outputs,
+      const std::vector<std::string>& temporaries, ImageMaker& maker,
+      const std::function<absl::Status(const std::vector<MadeFile::Facts>&)>& finish) {
+    std::vector<std::unique_ptr<MadeFile>> files(outputs.size());
+    HISTEQ_ASSIGN_OR_RETURN(files[0], MadeFile::Create(temporaries[0]));
+    std::vector<int> results;
+    ImageWork work;
+    std::error_code error;
+    work.source_path = source.absolute_path;
+    work.result_path = std::filesystem::absolute(temporaries[0], error).string();
+    work.operation = CombinedOperation(options_.recipe, outputs, results);
+    work.progress = [this, image](const v1::JobProgress& progress) {
+      observer_.Progress(image, progress);
+    };
+    HISTEQ_ASSIGN_OR_RETURN(const FileResult result, maker.Make(work, stop_.token()));
+    HISTEQ_RETURN_IF_ERROR(Split(result, results, temporaries, files));
+    if (const auto now = FactsOf(source.absolute_path);
+        !now.ok() || now->size != source.size || now->mtime_ns != source.mtime_ns) {
+      return base::MakeError(absl::StatusCode::kAborted,
+                             "the file changed while it was worked on; start again",
+                             {.reason = "FILE_CHANGED"});
+    }
+    std::vector<MadeFile::Facts> facts;
+    for (const auto& file : files) {
+      HISTEQ_ASSIGN_OR_RETURN(const MadeFile::Facts of_file, file->Sync());
+      facts.push_back(of_file);
+    }
+    HISTEQ_RETURN_IF_ERROR(finish(facts));
+    std::lock_guard lock(mutex_);
+    for (const PlannedOutput& output : outputs) {
+      written_folders_.insert(output.path.find('/') == std::string::npos ? "."
+                                                                         : FolderOf(output.path));
+    }
+    return absl::OkStatus();
+  }
+
+  // The first file holds all results one after the other; each goes to a file of its own.
+  absl::Status Split(const FileResult& result, const std::vector<int>& results,
+                     const std::vector<std::string>& temporaries,
+                     std::vector<std::unique_ptr<MadeFile>>& files) {
+    if (result.result_bytes.size() != results.size()) {
+      return base::MakeError(absl::StatusCode::kInternal,
+                             "the image's work gave another number of results than was asked for",
+                             {.reason = "BAD_RESULT"});
+    }
+    uint64_t offset = 0;
+    uint64_t first_offset = 0;
+    uint64_t first_size = 0;
+    for (size_t i = 0; i < results.size(); ++i) {
+      const uint64_t size = result.result_bytes[i];
+      if (results[i] == 0) {
+        first_offset = offset;
+        first_size = size;
+      } else if (results[i] > 0) {
+        const auto output = static_cast<size_t>(results[i]);
+        HISTEQ_ASSIGN_OR_RETURN(files[output], MadeFile::Create(temporaries[output]));
+        HISTEQ_RETURN_IF_ERROR(files[output]->CopyFrom(*files[0], offset, size));
+      }
+      offset += size;
+    }
+    return results.size() == 1 ? absl::OkStatus() : files[0]->KeepRange(first_offset, first_size);
+  }
+
+  const std::vector<InputImage>& images_;
+  const BatchOptions& options_;
+  BatchObserver& observer_;
+  const base::CancelSource stop_;
+  RegistryCache registries_;
+  std::mutex mutex_;
+  size_t next_ = 0;
+  std::deque<size_t> deferred_;
+  // Hashes of all outputs' paths.
+  std::unordered_set<size_t> taken_;
+  std::unordered_set<std::string> written_folders_;
+};
+
+}  // namespace
+
+absl::Status RunBatch(const std::vector<InputImage>& images,
+                      const std::vector<std::unique_ptr<ImageMaker>>& makers,
+                      const BatchOptions& options, BatchObserver& observer,
+                      const base::CancelToken& token) {
+  return Batch(images, options, observer, token).Run(makers);
+}
+
+}  // namespace histeq::client
