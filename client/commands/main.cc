@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "commands/program.h"
+#include "local/file_worker.h"
 #include "rpc/program.h"
 
 namespace histeq::client {
@@ -87,6 +88,9 @@ size_t TerminalColumns() {
 }
 
 int Main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "worker-process") == 0) {
+    return RunFileWorker({argv + 2, argv + argc});
+  }
   rpc::TuneAllocator();
   const char* no_color = std::getenv("NO_COLOR");
   const char* terminal = std::getenv("TERM");

@@ -100,9 +100,13 @@ void AddOperationFlags(CLI::App& command, OperationFlags& flags) {
       });
 }
 
-absl::StatusOr<v1::Operation> OperationOf(const Session& session, const OperationFlags& flags) {
-  v1::Operation operation;
-  v1::Equalize& equalize = *operation.mutable_equalize();
+bool AnyGiven(const OperationFlags& flags) {
+  return !MethodOf(flags).empty() || !flags.color.empty() || flags.strength.has_value() ||
+         flags.nodata.has_value() || flags.significant_bits.has_value();
+}
+
+v1::Equalize EqualizeOf(const OperationFlags& flags) {
+  v1::Equalize equalize;
   if (const std::string method = MethodOf(flags); !method.empty()) {
     v1::Equalize::Method value = {};
     SetByWord("METHOD_", method, v1::Equalize::Method_Parse, value);
@@ -136,6 +140,13 @@ absl::StatusOr<v1::Operation> OperationOf(const Session& session, const Operatio
     equalize.set_percentile_low(low);
     equalize.set_percentile_high(high);
   }
+  return equalize;
+}
+
+absl::StatusOr<v1::Operation> OperationOf(const Session& session, const OperationFlags& flags) {
+  v1::Operation operation;
+  v1::Equalize& equalize = *operation.mutable_equalize();
+  equalize = EqualizeOf(flags);
   if (!flags.reference.empty()) {
     const auto item = session.display.Begin(flags.reference, /*counted=*/false);
     HISTEQ_ASSIGN_OR_RETURN(*equalize.mutable_reference_image_id(),

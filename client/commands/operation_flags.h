@@ -29,6 +29,12 @@ struct OperationFlags {
 // Adds them to a subcommand, in a group of their own. `flags` outlives it.
 void AddOperationFlags(CLI::App& command, OperationFlags& flags);
 
+// Whether any of them is given.
+bool AnyGiven(const OperationFlags& flags);
+
+// What they say, but for the reference.
+v1::Equalize EqualizeOf(const OperationFlags& flags);
+
 // The operation that they say. A reference that is a file is uploaded first.
 absl::StatusOr<v1::Operation> OperationOf(const Session& session, const OperationFlags& flags);
 

@@ -20,9 +20,11 @@ struct GlobalFlags {
 
 constexpr char kFooter[] =
     "\nExamples:\n"
-    "  export HISTEQ_SERVER=images.example.org:7070\n"
     "  histeq equalize photo.jpg                           writes photo_EQUALIZED.jpg\n"
-    "  histeq equalize *.png -o out/ --method clahe        several at once, into a folder\n"
+    "  histeq equalize scans/ -r -o out/ --method clahe    a tree of folders\n"
+    "  histeq thumbnail photos/ --size 256 -o thumbs/      photo.jpg_thumb.jpg and so on\n"
+    "  export HISTEQ_SERVER=images.example.org:7070        from here on the services work\n"
+    "  histeq equalize photo.jpg\n"
     "  histeq watch $(histeq submit IMAGE --quiet) -o result.jpg\n"
     "  histeq histogram photo.jpg photo_EQUALIZED.jpg -o plot.png\n"
     "  histeq jobs --state failed --json\n"
@@ -39,7 +41,9 @@ constexpr char kFooter[] =
     "\n'histeq COMMAND --help' tells more about a command.";
 
 void AddGlobalFlags(CLI::App& app, GlobalFlags& flags) {
-  app.add_option("--server", flags.server, "The frontend: host:port or unix:path")
+  app.add_option("--server", flags.server,
+                 "The frontend: host:port or unix:path. Without it equalize and thumbnail "
+                 "work in the command")
       ->capture_default_str()
       ->envname("HISTEQ_SERVER")
       ->type_name("ADDR");
@@ -64,8 +68,11 @@ void AddGlobalFlags(CLI::App& app, GlobalFlags& flags) {
 }  // namespace
 
 int RunProgram(std::vector<std::string> arguments, const Surroundings& surroundings) {
-  CLI::App app("Equalizes pictures with the services of histeq, and shows what they hold.",
-               "histeq");
+  CLI::App app(
+      "Equalizes pictures and makes thumbnails, here or with the services of histeq, and shows "
+      "what "
+      "they hold.",
+      "histeq");
   GlobalFlags flags;
   Action action;
   app.set_version_flag("--version", std::string("histeq ") + rpc::Version());
@@ -75,6 +82,7 @@ int RunProgram(std::vector<std::string> arguments, const Surroundings& surroundi
   app.get_formatter()->column_width(30);
   AddGlobalFlags(app, flags);
   AddEqualizeCommand(app, action);
+  AddThumbnailCommand(app, action);
   AddUploadCommand(app, action);
   AddSubmitCommand(app, action);
   AddWatchCommand(app, action);
@@ -88,6 +96,7 @@ int RunProgram(std::vector<std::string> arguments, const Surroundings& surroundi
   AddDeleteCommand(app, action);
   AddNodesCommand(app, action);
   AddCoordinatorCommand(app, action);
+  AddSampleCommand(app, action);
   app.footer(kFooter);
 
   // CLI11 takes them from the back.
@@ -113,7 +122,13 @@ int RunProgram(std::vector<std::string> arguments, const Surroundings& surroundi
                    .color = surroundings.color,
                    .utf8 = surroundings.utf8,
                    .columns = surroundings.columns});
-  Session session{**client, display, surroundings.out, flags.json, surroundings.token};
+  Session session{.client = **client,
+                  .display = display,
+                  .out = surroundings.out,
+                  .json = flags.json,
+                  .token = surroundings.token,
+                  .server_given = app.get_option("--server")->count() > 0,
+                  .worker_program = surroundings.worker_program};
   return action(session);
 }
 

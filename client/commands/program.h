@@ -22,6 +22,8 @@ struct Surroundings {
   std::function<size_t()> columns = {};
   // Cancelled by Ctrl-C.
   base::CancelToken token = {};
+  // The histeq program, which the command may start again as a worker process.
+  std::string worker_program = "/proc/self/exe";
 };
 
 // Runs the command line, without the program's name, to its end; the exit code. Reads the

@@ -31,6 +31,10 @@ struct Session {
   std::ostream& out;
   bool json = false;
   base::CancelToken token;
+  // --server, or HISTEQ_SERVER: work is for the services.
+  bool server_given = true;
+  // The histeq program, as worker processes are started.
+  std::string worker_program = "/proc/self/exe";
 
   // For calls about `item`.
   CallControl Control(Display::Item& item) const;
@@ -49,6 +53,8 @@ using Action = std::function<ExitCode(Session&)>;
 // One for each file of this folder: adds its subcommand to `app`; `chosen` outlives it and is set
 // when the subcommand is on the command line.
 void AddEqualizeCommand(CLI::App& app, Action& chosen);
+void AddThumbnailCommand(CLI::App& app, Action& chosen);
+void AddSampleCommand(CLI::App& app, Action& chosen);
 void AddUploadCommand(CLI::App& app, Action& chosen);
 void AddSubmitCommand(CLI::App& app, Action& chosen);
 void AddWatchCommand(CLI::App& app, Action& chosen);

@@ -63,7 +63,13 @@ std::string TimeText(const google::protobuf::Timestamp& time) {
 std::string OperationText(const v1::Operation& operation) {
   switch (operation.kind_case()) {
     case v1::Operation::kThumbnail:
-      return "thumbnail";
+      return fmt::format("thumbnail {}x{}", operation.thumbnail().width(),
+                         operation.thumbnail().height());
+    case v1::Operation::kDerive:
+      return fmt::format("{}{} thumbnails", operation.derive().has_equalize() ? "equalize, " : "",
+                         operation.derive().thumbnails_size());
+    case v1::Operation::kInspect:
+      return "inspect";
     case v1::Operation::kAnalyze:
       return "analyze";
     case v1::Operation::kEqualize:

@@ -271,9 +271,12 @@ std::string Display::Line() const {
   for (size_t i = 1; i < 5; ++i) {
     if (phases[i] > 0) text += fmt::format(", {} {}", phases[i], kPhases[i]);
   }
-  if (seconds >= 0.5) {
+  if (seconds >= 0.5 && bytes_ > 0) {
     text += fmt::format(", {}/s",
                         ByteText(static_cast<uint64_t>(static_cast<double>(bytes_) / seconds)));
+  } else if (seconds >= 0.5 && done_ > 0) {
+    // Nothing is moved: work in this command.
+    text += fmt::format(", {:.1f} images/s", static_cast<double>(done_) / seconds);
   }
   return text + TimeLeft(units, static_cast<double>(expected_) - units, seconds);
 }

@@ -94,6 +94,7 @@ class Display {
   void Note(const std::string& line);
 
   bool utf8() const { return options_.utf8; }
+  bool redraws() const { return options_.redraw; }
   size_t columns() const { return options_.columns ? options_.columns() : 80; }
 
  private:
