@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "codec/orientation.h"
 #include "formats.h"
 #include "jpeg_client.h"
 #include "jpeg_error.h"
@@ -69,30 +70,43 @@ class JpegDecoder final : public Decoder {
   }
 
   absl::Status Start() {
-    raw_ = cinfo_.jpeg_color_space == JCS_GRAYSCALE ||
-           (options_.mode == SampleMode::kRawPlanes && cinfo_.jpeg_color_space == JCS_YCbCr &&
-            HasFullLuma() && FitsOneMcu());
+    KeepMetadata();
+    scaled_ = options_.jpeg_scale != nullptr;
+    JpegScale scale;
+    if (scaled_) scale = options_.jpeg_scale(info_, orientation_);
+    raw_ = !scaled_ && (cinfo_.jpeg_color_space == JCS_GRAYSCALE ||
+                        (options_.mode == SampleMode::kRawPlanes &&
+                         cinfo_.jpeg_color_space == JCS_YCbCr && HasFullLuma() && FitsOneMcu()));
     progress_.manager.progress_monitor = CountScans;
     progress_.limit = static_cast<int>(options_.limits.max_jpeg_scans);
     HISTEQ_RETURN_IF_ERROR(JpegGuard(common(), errors_, [&] {
       cinfo_.progress = &progress_.manager;
       cinfo_.dct_method = JDCT_ISLOW;
       cinfo_.do_block_smoothing = FALSE;
+      cinfo_.scale_num = 1;
+      cinfo_.scale_denom = scale.denominator;
+      cinfo_.do_fancy_upsampling = scale.smooth_colors;
       if (raw_) {
         cinfo_.raw_data_out = TRUE;
         cinfo_.out_color_space = cinfo_.jpeg_color_space;
       } else {
         const bool cmyk =
             cinfo_.jpeg_color_space == JCS_CMYK || cinfo_.jpeg_color_space == JCS_YCCK;
-        const bool keep_ycc =
-            options_.mode == SampleMode::kInterleavedYCbCr && cinfo_.jpeg_color_space == JCS_YCbCr;
-        cinfo_.out_color_space = cmyk ? JCS_CMYK : keep_ycc ? JCS_YCbCr : JCS_RGB;
+        const bool gray = cinfo_.jpeg_color_space == JCS_GRAYSCALE;
+        const bool keep_ycc = !scaled_ && options_.mode == SampleMode::kInterleavedYCbCr &&
+                              cinfo_.jpeg_color_space == JCS_YCbCr;
+        cinfo_.out_color_space = cmyk       ? JCS_CMYK
+                                 : gray     ? JCS_GRAYSCALE
+                                 : keep_ycc ? JCS_YCbCr
+                                            : JCS_RGB;
       }
       jpeg_start_decompress(&cinfo_);
     }));
     HISTEQ_RETURN_IF_ERROR(CheckAllComponentsCame());
-    KeepMetadata();
-    Describe();
+    if (scaled_)
+      DescribeScaled();
+    else
+      Describe();
     return absl::OkStatus();
   }
 
@@ -100,10 +114,11 @@ class JpegDecoder final : public Decoder {
   const RasterLayout& layout() const override { return layout_; }
   const EncodeSpec& encode_spec() const override { return spec_; }
   const Metadata& metadata() const override { return metadata_; }
+  uint32_t orientation() const override { return orientation_; }
 
   absl::Status ReadRows(uint32_t rows, std::span<uint8_t> segment) override {
-    if (rows == 0 || rows > info_.height - next_row_ ||
-        (rows % layout_.unit_rows != 0 && rows != info_.height - next_row_) ||
+    const uint32_t left = spec_.height - next_row_;
+    if (rows == 0 || rows > left || (rows % layout_.unit_rows != 0 && rows != left) ||
         segment.size() != SegmentBytes(layout_, rows))
       return absl::InternalError(fmt::format("{} rows at {} do not fit", rows, next_row_));
     HISTEQ_RETURN_IF_ERROR(raw_ ? ReadRaw(rows, segment) : ReadRgb(rows, segment));
@@ -182,6 +197,15 @@ class JpegDecoder final : public Decoder {
     // A CMYK profile does not fit the RGB samples.
     if (cinfo_.num_components == 4) std::erase_if(markers_.pieces, IsColorProfile);
     metadata_.pieces = std::move(markers_.pieces);
+    orientation_ = OrientationOf(metadata_, ImageFormat::kJpeg);
+  }
+
+  void DescribeScaled() {
+    spec_.width = cinfo_.output_width;
+    spec_.height = cinfo_.output_height;
+    layout_.planes.push_back({.stored_width = spec_.width,
+                              .visible_width = spec_.width,
+                              .channels = cinfo_.out_color_space == JCS_GRAYSCALE ? 1u : 3u});
   }
 
   void Describe() {
@@ -267,7 +291,7 @@ class JpegDecoder final : public Decoder {
   absl::Status ReadRgb(uint32_t rows, std::span<uint8_t> segment) {
     const bool cmyk = cinfo_.out_color_space == JCS_CMYK;
     const uint64_t stride = PlaneStride(layout_.planes[0]);
-    if (cmyk) line_.resize(size_t{info_.width} * 4);
+    if (cmyk) line_.resize(size_t{spec_.width} * 4);
     HISTEQ_RETURN_IF_ERROR(JpegGuard(common(), errors_, [&] {
       for (uint32_t r = 0; r < rows; ++r) {
         uint8_t* out = segment.data() + r * stride;
@@ -286,7 +310,7 @@ class JpegDecoder final : public Decoder {
   // Adobe writes ink inverted: 255 is no ink.
   void CmykToRgb(uint8_t* out) const {
     const bool inverted = cinfo_.saw_Adobe_marker != 0;
-    for (uint32_t x = 0; x < info_.width; ++x) {
+    for (uint32_t x = 0; x < spec_.width; ++x) {
       const uint8_t* in = line_.data() + size_t{x} * 4;
       const uint32_t k = inverted ? in[3] : 255u - in[3];
       for (int c = 0; c < 3; ++c) {
@@ -305,6 +329,8 @@ class JpegDecoder final : public Decoder {
   Progress progress_;
   jpeg_decompress_struct cinfo_{};
   bool raw_ = false;
+  bool scaled_ = false;
+  uint32_t orientation_ = kUpright;
   ImageInfo info_;
   RasterLayout layout_;
   EncodeSpec spec_;

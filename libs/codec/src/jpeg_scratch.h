@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/memory_budget.h"
+#include "codec/scratch.h"
 #include "jpeg_error.h"
-#include "scratch.h"
 
 namespace histeq::codec {
 

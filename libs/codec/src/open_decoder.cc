@@ -31,6 +31,7 @@ class OwningDecoder : public Decoder {
   const ImageInfo& info() const override { return decoder_->info(); }
   const RasterLayout& layout() const override { return decoder_->layout(); }
   const EncodeSpec& encode_spec() const override { return decoder_->encode_spec(); }
+  uint32_t orientation() const override { return decoder_->orientation(); }
   absl::Status ReadRows(uint32_t rows, std::span<uint8_t> segment) override {
     return decoder_->ReadRows(rows, segment);
   }

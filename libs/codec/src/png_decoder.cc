@@ -8,9 +8,10 @@
 #include <utility>
 
 #include "base/error.h"
+#include "codec/orientation.h"
+#include "codec/scratch.h"
 #include "formats.h"
 #include "png_source.h"
-#include "scratch.h"
 
 namespace histeq::codec {
 namespace {
@@ -57,6 +58,11 @@ class PngDecoder final : public Decoder {
     const int color = png_get_color_type(png_, png_info_);
     const bool transparent = png_get_valid(png_, png_info_, PNG_INFO_tRNS) != 0;
     indexed_ = color == PNG_COLOR_TYPE_PALETTE;
+    for (const std::vector<uint8_t>& chunk : source_.kept()) {
+      if (orientation_ == kUpright)
+        orientation_ =
+            OrientationOf({.pieces = {{.marker = 0, .bytes = chunk}}}, ImageFormat::kPng);
+    }
     if (indexed_) LoadPalette();
     HISTEQ_RETURN_IF_ERROR(Guard([&] {
       if (indexed_) {
@@ -95,6 +101,7 @@ class PngDecoder final : public Decoder {
   const RasterLayout& layout() const override { return layout_; }
   const EncodeSpec& encode_spec() const override { return spec_; }
   const Metadata& metadata() const override { return metadata_; }
+  uint32_t orientation() const override { return orientation_; }
 
   absl::Status ReadRows(uint32_t rows, std::span<uint8_t> segment) override {
     if (rows == 0 || rows > info_.height - next_row_ ||
@@ -230,6 +237,7 @@ class PngDecoder final : public Decoder {
   RasterLayout layout_;
   EncodeSpec spec_;
   Metadata metadata_;
+  uint32_t orientation_ = kUpright;
   bool indexed_ = false;
   uint32_t palette_size_ = 0;
   std::array<std::array<uint8_t, 4>, 256> palette_{};

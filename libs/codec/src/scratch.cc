@@ -1,4 +1,4 @@
-#include "scratch.h"
+#include "codec/scratch.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -3,6 +3,7 @@
 // Rows of samples out of the bytes of an image file.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,6 +29,14 @@ enum class SampleMode {
   kInterleavedYCbCr,
 };
 
+// How small a JPEG is decoded, which costs less than to decode it whole.
+struct JpegScale {
+  // 1, 2, 4 or 8: width and height are divided by it, and rounded up.
+  uint32_t denominator = 1;
+  // Whether colours that are stored at a lower resolution are interpolated, or repeated.
+  bool smooth_colors = true;
+};
+
 struct DecodeOptions {
   DecodeLimits limits = {};
   SampleMode mode = SampleMode::kRawPlanes;
@@ -35,6 +44,10 @@ struct DecodeOptions {
   // the budget while it lasts, otherwise in an unlinked file in scratch_dir. Null: always a file.
   base::MemoryBudget* budget = nullptr;
   std::string scratch_dir = "/var/tmp";
+  // When set, the image is decoded to be looked at, not to be encoded again: `mode` counts as
+  // kInterleaved, gray JPEGs have no padding, and a JPEG has the scale that this answers. Asked
+  // once, when the header is read.
+  std::function<JpegScale(const ImageInfo& info, uint32_t orientation)> jpeg_scale = nullptr;
 };
 
 // Ancillary data that the output carries on.
@@ -63,8 +76,13 @@ class Decoder {
   virtual ~Decoder() = default;
   virtual const ImageInfo& info() const = 0;
   virtual const RasterLayout& layout() const = 0;
-  // How the output is encoded: in the source's format, with its sampling and quantization.
+  // How the output is encoded: in the source's format, with its sampling and quantization. Width
+  // and height are those that are decoded. With DecodeOptions::jpeg_scale nothing else of it is set
+  // for a JPEG.
   virtual const EncodeSpec& encode_spec() const = 0;
+
+  // As codec/orientation.h says. Of a PNG, EXIF data behind the pixels does not count.
+  virtual uint32_t orientation() const = 0;
 
   // Decodes the next `rows` image rows: a multiple of layout().unit_rows, or all that remain.
   // `segment` is SegmentBytes(layout(), rows) long.
@@ -73,7 +91,7 @@ class Decoder {
   // After the last row: reads and checks the rest of the file.
   virtual absl::Status Finish() = 0;
 
-  // Complete after Finish().
+  // Complete after Finish(); a JPEG's from the beginning.
   virtual const Metadata& metadata() const = 0;
 };
 

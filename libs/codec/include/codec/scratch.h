@@ -11,8 +11,11 @@
 
 namespace histeq::codec {
 
+// Movable; empty after a move.
 class Scratch {
  public:
+  // `bytes` zeros, aligned to a page. RESOURCE_EXHAUSTED: DISK_FULL, SCRATCH_FAILED. `budget` may
+  // be null: a file in any case; it outlives the scratch.
   static absl::StatusOr<Scratch> Create(uint64_t bytes, base::MemoryBudget* budget,
                                         const std::string& directory);
   Scratch() = default;
