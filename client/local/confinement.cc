@@ -36,12 +36,12 @@ absl::Status ConfineThisProcess(const Confinement& confinement) {
   if (getppid() != confinement.parent) return absl::AbortedError("the command is gone");
   // Ctrl-C goes to the command, which then ends this process.
   for (const int ignored : {SIGINT, SIGQUIT, SIGHUP, SIGPIPE, SIGXFSZ}) signal(ignored, SIG_IGN);
-  HISTEQ_RETURN_IF_ERROR(Limit(RLIMIT_CORE, "RLIMIT_CORE", 0));
-  HISTEQ_RETURN_IF_ERROR(Limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", kDescriptors));
-  HISTEQ_RETURN_IF_ERROR(Limit(RLIMIT_FSIZE, "RLIMIT_FSIZE", confinement.file_bytes));
+  HISTEQ_RETURN_IF_ERROR(Limit(RLIMIT_CORE, "the limit on core files", 0));
+  HISTEQ_RETURN_IF_ERROR(Limit(RLIMIT_NOFILE, "the limit on descriptors", kDescriptors));
+  HISTEQ_RETURN_IF_ERROR(Limit(RLIMIT_FSIZE, "the limit on files", confinement.file_bytes));
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   // Sanitizers reserve terabytes.
-  HISTEQ_RETURN_IF_ERROR(Limit(RLIMIT_AS, "RLIMIT_AS", confinement.memory_bytes));
+  HISTEQ_RETURN_IF_ERROR(Limit(RLIMIT_AS, "the limit on memory", confinement.memory_bytes));
 #endif
   return absl::OkStatus();
 }

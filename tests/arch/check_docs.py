@@ -18,7 +18,7 @@ FLAGS_OF_EVERY_PROGRAM = {"--help", "--version"}
 REASON = re.compile(r"^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$")
 # UPPER_SNAKE literals that are no reasons: environment variables, gRPC's code names, enum prefixes, SQL and the like.
 NOT_A_REASON = re.compile(
-    r"^(HISTEQ_.*|NO_COLOR|LC_.*|NOT_SERVING|JOB_STATE_.*|JOB_STAGE_.*|IMAGE_FORMAT_.*|CHANNEL_.*|METHOD_.*|COLOR_.*"
+    r"^(HISTEQ_.*|NO_COLOR|LD_LIBRARY_PATH|[A-Z]+SAN_OPTIONS|LC_.*|NOT_SERVING|JOB_STATE_.*|JOB_STAGE_.*|IMAGE_FORMAT_.*|CHANNEL_.*|METHOD_.*|COLOR_.*"
     r"|INVALID_ARGUMENT|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|RESOURCE_EXHAUSTED|FAILED_PRECONDITION|OUT_OF_RANGE"
     r"|DATA_LOSS|DEADLINE_EXCEEDED)$")
 ROW = re.compile(r"^\|\s*`([A-Z][A-Z0-9_]*)`\s*\|", re.MULTILINE)
