@@ -16,6 +16,7 @@
 #include "commands/output_target.h"
 #include "commands/session.h"
 #include "display/json.h"
+#include "engine/thumbnail_parameters.h"
 #include "fmt/format.h"
 #include "local/image_list.h"
 #include "local/output_plan.h"
@@ -46,7 +47,8 @@ bool ParseSize(const std::string& text, uint32_t& width, uint32_t& height) {
   } else if (!absl::SimpleAtoi(text.substr(cross + 1), &height)) {
     return false;
   }
-  return width >= 1 && height >= 1 && width <= 16384 && height <= 16384;
+  return width >= 1 && height >= 1 && width <= engine::kMaxThumbnailDimension &&
+         height <= engine::kMaxThumbnailDimension;
 }
 
 bool ParseColor(const std::string& text, uint32_t& color) {
@@ -222,6 +224,11 @@ ExitCode RunThumbnail(Session& session, const ThumbnailFlags& flags) {
   }
   Recipe recipe;
   recipe.thumbnails = ThumbnailsOf(flags);
+  if (recipe.thumbnails.size() > engine::kMaxThumbnails) {
+    session.display.Error(fmt::format("--size: {} sizes; at most {} are made at once",
+                                      recipe.thumbnails.size(), engine::kMaxThumbnails));
+    return kUsage;
+  }
   if (!IsLocal(session, flags.local)) return RunWithServices(session, flags, std::move(recipe));
   if (flags.equalizes) {
     const absl::StatusOr<v1::Equalize> equalize =

@@ -1,0 +1,250 @@
+// Which images are meant, what is made of them, and where it goes.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <sstream>
+
+#include "base/error.h"
+#include "local/image_list.h"
+#include "local/made_file.h"
+#include "local/output_plan.h"
+#include "scratch_folder.h"
+
+namespace histeq::client {
+namespace {
+
+const std::string kPng = "\x89PNG\r\n\x1a\n and more";
+
+std::string ReasonOf(const absl::Status& status) {
+  const auto detail = base::GetErrorDetail(status);
+  return detail.has_value() ? detail->reason : "";
+}
+
+std::vector<std::string> Paths(const ImageList& list) {
+  std::vector<std::string> paths;
+  for (const InputImage& image : list.images) paths.push_back(image.path);
+  return paths;
+}
+
+ImageList List(const std::vector<std::string>& inputs, const ImageListOptions& options = {}) {
+  return ListImages(inputs, options);
+}
+
+v1::Thumbnail Size(uint32_t width, uint32_t height) {
+  v1::Thumbnail thumbnail;
+  thumbnail.set_width(width);
+  thumbnail.set_height(height);
+  return thumbnail;
+}
+
+TEST_CASE("results are known by their names") {
+  for (const char* name : {"a_EQUALIZED.jpg", "a.jpg_thumb.jpg", "a.jpg_thumb.png",
+                           "a.png_thumb_64x64.jpg", "a_EQUALIZED.jpg_thumb.jpg", "a_EQUALIZED"}) {
+    INFO(name);
+    CHECK(IsOwnOutput(name));
+  }
+  for (const char* name : {"a.jpg", "my_thumb.jpg", "a.jpg_thumb_big.jpg", "a.jpg_thumb_1x.jpg",
+                           "EQUALIZED.jpg", "a.jpg_thumbs.jpg"}) {
+    INFO(name);
+    CHECK_FALSE(IsOwnOutput(name));
+  }
+}
+
+TEST_CASE("images of a folder are those that look like it") {
+  const ScratchFolder folder;
+  folder.Write("b.JPG", "whatever");
+  folder.Write("a.png", "whatever");
+  folder.Write("no extension", kPng);
+  folder.Write("words", "these are words");
+  folder.Write("c.txt", kPng);
+  folder.Write(".hidden.jpg", "");
+  folder.Write("a_EQUALIZED.png", "");
+  std::filesystem::create_directories(folder.Path("sub/deep"));
+  folder.Write("sub/deep/d.jpeg", "");
+  const ImageList flat = List({folder.Path("")});
+  CHECK(Paths(flat) == std::vector<std::string>{folder.Path("a.png"), folder.Path("b.JPG"),
+                                                folder.Path("no extension")});
+  CHECK(flat.many);
+  ImageListOptions deep;
+  deep.recursive = true;
+  const ImageList all = List({folder.Path("") + "/"}, deep);
+  REQUIRE(all.images.size() == 4);
+  CHECK(all.images[3].name() == "d.jpeg");
+  CHECK(all.images[3].folder_below_root() == "sub/deep/");
+}
+
+TEST_CASE("a file that is found twice is there once; loops end; the output is not walked") {
+  const ScratchFolder folder;
+  folder.Write("a.png", "");
+  std::filesystem::create_directories(folder.Path("out"));
+  folder.Write("out/x.png", "");
+  std::filesystem::create_directory_symlink(folder.Path(""), folder.Path("loop"));
+  std::filesystem::create_symlink(folder.Path("a.png"), folder.Path("again.png"));
+  ImageListOptions options;
+  options.recursive = true;
+  options.output_folder = folder.Path("out");
+  const ImageList list = List({folder.Path("a.png"), folder.Path(""), folder.Path("")}, options);
+  CHECK(Paths(list) == std::vector<std::string>{folder.Path("a.png")});
+}
+
+TEST_CASE("a list of inputs, one a line") {
+  const ScratchFolder folder;
+  folder.Write("a.png", "");
+  std::istringstream lines(folder.Path("a.png") + "\r\n\n" + folder.Path("missing.png"));
+  ImageListOptions options;
+  options.jobs_from = "-";
+  options.in = &lines;
+  const ImageList list = List({}, options);
+  // What is missing is said when it is worked on.
+  CHECK(Paths(list) == std::vector<std::string>{folder.Path("a.png"), folder.Path("missing.png")});
+  CHECK(list.many);
+  CHECK(list.refused.empty());
+
+  ImageListOptions nowhere;
+  nowhere.jobs_from = folder.Path("no such list");
+  const ImageList none = List({}, nowhere);
+  REQUIRE(none.refused.size() == 1);
+  CHECK(ReasonOf(none.refused[0].second) == "FILE_NOT_FOUND");
+
+  std::istringstream noise(std::string(100'000, 'x'));
+  options.in = &noise;
+  const ImageList refused = List({}, options);
+  REQUIRE(refused.refused.size() == 1);
+  CHECK(ReasonOf(refused.refused[0].second) == "BAD_INPUT_LIST");
+}
+
+TEST_CASE("a hundred thousand inputs are a list like any other") {
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += "/nowhere/" + std::to_string(i) + ".png\n";
+  std::istringstream lines(text);
+  ImageListOptions options;
+  options.jobs_from = "-";
+  options.in = &lines;
+  CHECK(List({}, options).images.size() == 100'000);
+}
+
+TEST_CASE("outputs have the names that are documented") {
+  const InputImage image = {.path = "photos/sub/img_100.jpg", .root_bytes = 7};
+  CHECK(image.root() == "photos/");
+  Recipe recipe;
+  recipe.thumbnails = {Size(256, 256)};
+  const auto plan = [&](const OutputPlace& place) {
+    const auto planned = PlanOutputs(image, codec::ImageFormat::kJpeg, recipe, place);
+    REQUIRE(planned.ok());
+    std::vector<std::string> paths = {planned->registry_folder};
+    for (const PlannedOutput& output : planned->outputs) paths.push_back(output.path);
+    return paths;
+  };
+  using Words = std::vector<std::string>;
+  CHECK(plan({}) == Words{"photos/", "photos/sub/img_100.jpg_thumb.jpg"});
+  CHECK(plan({.path = "out"}) == Words{"out/", "out/sub/img_100.jpg_thumb.jpg"});
+  recipe.thumbnails[0].set_format(v1::IMAGE_FORMAT_PNG);
+  CHECK(plan({.path = "out"})[1] == "out/sub/img_100.jpg_thumb.png");
+  recipe.thumbnails = {Size(256, 256), Size(64, 32)};
+  CHECK(plan({.path = "out"}) == Words{"out/", "out/sub/img_100.jpg_thumb_256x256.jpg",
+                                       "out/sub/img_100.jpg_thumb_64x32.jpg"});
+  recipe.equalize.emplace();
+  CHECK(plan({.path = "out/"}) == Words{"out/", "out/sub/img_100_EQUALIZED.jpg",
+                                        "out/sub/img_100_EQUALIZED.jpg_thumb_256x256.jpg",
+                                        "out/sub/img_100_EQUALIZED.jpg_thumb_64x32.jpg"});
+  recipe.thumbnails.clear();
+  CHECK(plan({.path = "out/x.jpg", .is_file = true}) == Words{"out/", "out/x.jpg"});
+  // Beside a file that is named itself.
+  const auto alone =
+      PlanOutputs({.path = "img.png", .root_bytes = 0}, codec::ImageFormat::kPng, recipe, {});
+  REQUIRE(alone.ok());
+  CHECK(alone->outputs[0].path == "img_EQUALIZED.png");
+  CHECK(alone->registry_folder == "./");
+
+  CHECK(ReasonOf(PlanOutputs({.path = "out/a.png", .root_bytes = 4}, codec::ImageFormat::kPng,
+                             recipe, {.path = "out", .keep_name = true})
+                     .status()) == "BAD_OUTPUT");
+  recipe.thumbnails = {Size(1, 1)};
+  CHECK(ReasonOf(
+            PlanOutputs(image, codec::ImageFormat::kPng, recipe, {.path = "x.jpg", .is_file = true})
+                .status()) == "BAD_OUTPUT");
+}
+
+TEST_CASE("a name that would become too long is cut") {
+  const std::string name = std::string(251, 'a') + ".jpg";
+  Recipe recipe;
+  recipe.thumbnails = {Size(1, 1)};
+  const auto plan =
+      PlanOutputs({.path = name, .root_bytes = 0}, codec::ImageFormat::kJpeg, recipe, {});
+  REQUIRE(plan.ok());
+  CHECK(plan->outputs[0].path.size() == 255);
+  CHECK(plan->outputs[0].path.ends_with("_thumb.jpg"));
+}
+
+TEST_CASE("what is missing is made in one go") {
+  Recipe recipe;
+  recipe.equalize.emplace();
+  recipe.thumbnails = {Size(256, 256), Size(64, 64)};
+  const auto plan =
+      PlanOutputs({.path = "a.jpg", .root_bytes = 0}, codec::ImageFormat::kJpeg, recipe, {});
+  REQUIRE(plan.ok());
+  std::vector<int> results;
+  const v1::Operation all = CombinedOperation(recipe, plan->outputs, results);
+  CHECK(all.derive().has_equalize());
+  CHECK(all.derive().thumbnails_size() == 2);
+  CHECK(results == std::vector<int>{0, 1, 2});
+  // The copy is there: it is made on the way, and dropped.
+  const v1::Operation last = CombinedOperation(recipe, {plan->outputs[2]}, results);
+  CHECK(last.derive().thumbnails_size() == 1);
+  CHECK(last.derive().thumbnails(0).width() == 64);
+  CHECK(results == std::vector<int>{-1, 0});
+  const v1::Operation copy = CombinedOperation(recipe, {plan->outputs[0]}, results);
+  CHECK(copy.has_equalize());
+  CHECK(results == std::vector<int>{0});
+
+  recipe.equalize.reset();
+  const auto thumbnails =
+      PlanOutputs({.path = "a.jpg", .root_bytes = 0}, codec::ImageFormat::kJpeg, recipe, {});
+  CHECK(CombinedOperation(recipe, thumbnails->outputs, results).derive().thumbnails_size() == 2);
+  CHECK(results == std::vector<int>{0, 1});
+  CHECK(CombinedOperation(recipe, {thumbnails->outputs[1]}, results).thumbnail().width() == 64);
+}
+
+TEST_CASE("a key changes with everything that the bytes depend on") {
+  v1::Operation operation;
+  operation.mutable_equalize();
+  const std::string key = OutputKey("/a.jpg", 10, 20, operation);
+  CHECK(key.size() == 64);
+  CHECK(key == OutputKey("/a.jpg", 10, 20, operation));
+  CHECK(key != OutputKey("/b.jpg", 10, 20, operation));
+  CHECK(key != OutputKey("/a.jpg", 11, 20, operation));
+  CHECK(key != OutputKey("/a.jpg", 10, 21, operation));
+  operation.mutable_equalize()->set_clip_limit(3);
+  CHECK(key != OutputKey("/a.jpg", 10, 20, operation));
+}
+
+TEST_CASE("a file on its way to a name") {
+  const ScratchFolder folder;
+  const std::string path = folder.Path("new/folder/.part");
+  {
+    const auto whole = MadeFile::Create(path);
+    REQUIRE(whole.ok());
+    CHECK(ReasonOf(MadeFile::Create(path).status()) == "OUTPUT_NOT_WRITABLE");
+    folder.Write("new/folder/.part", "aaaabbbbbbcc");
+    {
+      const auto part = MadeFile::Create(folder.Path("part"));
+      REQUIRE(part.ok());
+      REQUIRE((*part)->CopyFrom(**whole, 4, 6).ok());
+      CHECK(folder.Read("part") == "bbbbbb");
+    }
+    REQUIRE((*whole)->KeepRange(2, 8).ok());
+    const auto facts = (*whole)->Sync();
+    REQUIRE(facts.ok());
+    CHECK(facts->size_bytes == 8);
+    CHECK(folder.Read("new/folder/.part") == "aabbbbbb");
+    CHECK(facts->sha256 == store::Sha256Of({reinterpret_cast<const uint8_t*>("aabbbbbb"), 8}));
+  }
+  CHECK_FALSE(std::filesystem::exists(path));
+  CHECK_FALSE(std::filesystem::exists(folder.Path("part")));
+}
+
+}  // namespace
+}  // namespace histeq::client
