@@ -43,8 +43,10 @@ absl::StatusOr<ProcessedImage> ProcessImageHere(std::span<const uint8_t> file,
   MemorySink sink;
   InlineExecutor executor;
   HISTEQ_ASSIGN_OR_RETURN(JobResult result, RunJob(source, sink, operation, executor, options));
-  return ProcessedImage{
-      .file = sink.Take(), .pixels = result.pixels, .statistics = std::move(result.statistics)};
+  return ProcessedImage{.file = sink.Take(),
+                        .result_bytes = std::move(result.result_bytes),
+                        .pixels = result.pixels,
+                        .statistics = std::move(result.statistics)};
 }
 
 absl::Status InlineExecutor::Transform(const TransformSpec& spec, SegmentExchange& exchange,

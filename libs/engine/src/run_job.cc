@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "byte_spool.h"
 #include "codec/decoder.h"
 #include "codec/fragment.h"
 #include "engine/plan.h"
@@ -20,6 +21,7 @@
 #include "operation_check.h"
 #include "out_of_memory.h"
 #include "spool.h"
+#include "thumbnail_job.h"
 
 namespace histeq::engine {
 namespace {
@@ -32,6 +34,33 @@ bool LooksLikeOneSegment(const codec::ImageInfo& info) {
   const uint64_t bytes = info.bits_per_sample == 16 ? 2 : 1;
   return uint64_t{info.width} * info.height * info.channels * bytes <= kSegmentBytes;
 }
+
+// A thumbnail of a small file costs little, unless the file is much larger than it looks.
+constexpr uint64_t kSmallThumbnailPixels = 64 << 20;
+
+// Whether a small file is done whole: in one piece, by one process.
+bool IsDoneWhole(const Operation& operation, const codec::ImageInfo& info) {
+  if (MakesThumbnails(operation) && !Equalizes(operation))
+    return uint64_t{info.width} * info.height <= kSmallThumbnailPixels;
+  return LooksLikeOneSegment(info);
+}
+
+// Counts what passes; keeps it too when there is a spool.
+class CountingSink final : public base::ByteSink {
+ public:
+  CountingSink(base::ByteSink& sink, ByteSpool* spool) : sink_(sink), spool_(spool) {}
+  absl::Status Write(std::span<const uint8_t> bytes) override {
+    bytes_ += bytes.size();
+    if (spool_ != nullptr) HISTEQ_RETURN_IF_ERROR(spool_->Write(bytes));
+    return sink_.Write(bytes);
+  }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  base::ByteSink& sink_;
+  ByteSpool* const spool_;
+  uint64_t bytes_ = 0;
+};
 
 class Job {
  public:
@@ -58,7 +87,8 @@ class Job {
     HISTEQ_RETURN_IF_ERROR(CheckOperationForShape(operation_, shape_));
     plan_ = MakePlan(spec_.encode, spec_.layout, result_.info.height);
     result_.segments = plan_.count();
-    HISTEQ_RETURN_IF_ERROR(operation_.kind == Operation::Kind::kAnalyze ? Analyze() : Equalize());
+    HISTEQ_RETURN_IF_ERROR(operation_.kind == Operation::Kind::kAnalyze ? Analyze()
+                                                                        : EqualizeAndDerive());
     return std::move(result_);
   }
 
@@ -80,7 +110,20 @@ class Job {
     return absl::OkStatus();
   }
 
-  absl::Status Equalize() {
+  absl::Status EqualizeAndDerive() {
+    ByteSpool equalized(options_.budget, options_.scratch_dir);
+    const bool derives = MakesThumbnails(operation_);
+    CountingSink sink(sink_, derives ? &equalized : nullptr);
+    HISTEQ_RETURN_IF_ERROR(Equalize(sink));
+    result_.result_bytes.push_back(sink.bytes());
+    if (!derives) return absl::OkStatus();
+    const std::unique_ptr<base::ByteSource> source = equalized.Open();
+    return MakeThumbnails(*source, sink_, operation_.thumbnails, options_, nullptr,
+                          result_.result_bytes)
+        .status();
+  }
+
+  absl::Status Equalize(base::ByteSink& sink) {
     spec_.parameters = operation_.equalize;
     Spool spool(plan_.count(), codec::SegmentBytes(spec_.layout, plan_.at(0).rows), options_.budget,
                 options_.scratch_dir);
@@ -91,7 +134,7 @@ class Job {
     decoder_.reset();
     HISTEQ_RETURN_IF_ERROR(options_.token.Check());
     HISTEQ_ASSIGN_OR_RETURN(const std::unique_ptr<codec::Stitcher> stitcher,
-                            codec::CreateStitcher(spec_.encode, metadata, sink_));
+                            codec::CreateStitcher(spec_.encode, metadata, sink));
     JobExchange exchange(plan_, spool, *stitcher,
                          [this](uint32_t written) { Report(JobStage::kTransform, written); });
     HISTEQ_RETURN_IF_ERROR(executor_.Transform(spec_, exchange, options_.token));
@@ -187,7 +230,26 @@ absl::StatusOr<JobResult> RunWhole(const codec::ImageInfo& info, std::span<const
   result.info = info;
   result.pixels = processed.pixels;
   result.segments = 1;
+  result.result_bytes = std::move(processed.result_bytes);
   result.statistics = std::move(processed.statistics);
+  return result;
+}
+
+// Thumbnails of the image as it is. Progress goes by decoded rows, in hundredths.
+absl::StatusOr<JobResult> RunThumbnails(base::ByteSource& source, base::ByteSink& sink,
+                                        const Operation& operation, const JobOptions& options) {
+  JobResult result;
+  result.segments = 1;
+  uint32_t reported = 0;
+  const auto progress = [&](uint32_t rows, uint32_t height) {
+    constexpr uint64_t kSteps = 100;
+    const auto done = static_cast<uint32_t>(kSteps * rows / height);
+    if (options.progress && done != std::exchange(reported, done))
+      options.progress(JobStage::kTransform, done, kSteps);
+  };
+  HISTEQ_ASSIGN_OR_RETURN(result.info, MakeThumbnails(source, sink, operation.thumbnails, options,
+                                                      progress, result.result_bytes));
+  result.pixels = uint64_t{result.info.width} * result.info.height;
   return result;
 }
 
@@ -204,9 +266,13 @@ absl::StatusOr<JobResult> RunJob(base::ByteSource& source, base::ByteSink& sink,
       MemorySource head(all.peeked());
       HISTEQ_ASSIGN_OR_RETURN(const codec::ImageInfo info, codec::ProbeImage(head, options.limits));
       HISTEQ_RETURN_IF_ERROR(CheckOperation(operation, info));
-      if (LooksLikeOneSegment(info))
+      if (IsDoneWhole(operation, info))
         return RunWhole(info, all.peeked(), sink, operation, executor, options);
     }
+  }
+  if (MakesThumbnails(operation) && !Equalizes(operation)) {
+    HISTEQ_RETURN_IF_ERROR(CheckOperationForShape(operation, {}));
+    return RunThumbnails(all, sink, operation, options);
   }
   return Job(all, sink, operation, executor, options).Run();
 }

@@ -28,6 +28,10 @@ struct Operation {
   bool reads_reference = false;
 };
 
+// Whether the equalized image is a result, and whether thumbnails are.
+bool Equalizes(const Operation& operation);
+bool MakesThumbnails(const Operation& operation);
+
 // Memory that the statistics, or the mapping, of one job may take; a CLAHE grid that needs more is
 // refused.
 inline constexpr uint64_t kMaxStatisticsBytes = 256ull << 20;

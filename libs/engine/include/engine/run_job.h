@@ -29,12 +29,13 @@ struct JobOptions {
   // Null: always in a file. Outlives the call.
   base::MemoryBudget* budget = nullptr;
   std::string scratch_dir = "/var/tmp";
-  // A file of at most this size whose plan is one segment is given to Executor::ProcessImage
-  // whole; 0: never.
+  // A file of at most this size whose plan is one segment, or of which only thumbnails are made, is
+  // given to Executor::ProcessImage whole; 0: never.
   uint64_t small_image_bytes = 1ull << 20;
   base::CancelToken token;
   // Called on the calling thread and on the executor's, one call at a time: segments decoded and
-  // counted, then segments delivered, of all. May be empty.
+  // counted, then segments delivered, of all; for thumbnails alone hundredths of the decoding, as
+  // kTransform. May be empty.
   std::function<void(JobStage stage, uint32_t done, uint32_t total)> progress;
 };
 
@@ -49,9 +50,9 @@ struct JobResult {
   std::optional<ImageStatistics> statistics;
 };
 
-// Reads the image, counts, maps, encodes and stitches. Decodes on the calling thread. The bytes
-// written depend on the image and the operation alone, never on the executor. `sink` is written on
-// several threads, one at a time.
+// Reads the image, counts, maps, encodes and stitches. Decodes, and makes thumbnails, on the
+// calling thread. The bytes written depend on the image and the operation alone, never on the
+// executor. `sink` is written on several threads, one at a time.
 // - INVALID_ARGUMENT: the decoder's reasons, or CheckOperation's.
 // - RESOURCE_EXHAUSTED: DISK_FULL, SCRATCH_FAILED; OUT_OF_MEMORY for statistics that do not fit.
 // - what source, sink, executor and token answer.

@@ -1,0 +1,35 @@
+#pragma once
+
+// What a thumbnail shows of its image, and in which size.
+
+#include <cstdint>
+
+#include "codec/decoder.h"
+#include "engine/thumbnail_parameters.h"
+#include "resize/resampler.h"
+
+namespace histeq::engine {
+
+struct ThumbnailGeometry {
+  // Of the result.
+  uint32_t width = 0;
+  uint32_t height = 0;
+  // What becomes it, in pixels of the image.
+  resize::Region region;
+};
+
+// For an upright image of this size.
+ThumbnailGeometry GeometryOf(const ThumbnailParameters& parameters, uint32_t width,
+                             uint32_t height);
+
+// As an image of this size is stored that is turned by `orientation` to be upright: the result
+// before it is turned.
+ThumbnailGeometry StoredGeometryOf(const ThumbnailParameters& parameters, uint32_t width,
+                                   uint32_t height, uint32_t orientation);
+
+// The smallest scale of a JPEG that leaves something to do for the resampling: of the scaled
+// samples at least two for each of the result. Below two the block averages that the scale gives
+// would show (docs/adr/0008).
+codec::JpegScale ScaleFor(const ThumbnailGeometry& stored);
+
+}  // namespace histeq::engine
