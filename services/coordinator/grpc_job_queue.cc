@@ -131,6 +131,7 @@ absl::StatusOr<std::unique_ptr<base::ByteSource>> GrpcJobQueue::OpenSource(
 }
 
 absl::Status GrpcJobQueue::Complete(const LeaseKey& key, const ReadResult& read,
+                                    const std::vector<uint64_t>& result_bytes,
                                     const engine::ImageStatistics* statistics,
                                     const base::CancelToken& token) {
   rpc::GuardedCall call(watchdog_, options_.stall_timeout, token);
@@ -147,43 +148,64 @@ absl::Status GrpcJobQueue::Complete(const LeaseKey& key, const ReadResult& read,
   message.mutable_header()->set_job_id(key.job_id);
   message.mutable_header()->set_epoch(key.epoch);
   bool open = write(message);
-  store::Sha256 digest;
-  uint64_t offset = 0;
-  std::string buffer;
-  while (open && statistics == nullptr) {
-    v1::Chunk& chunk = *message.mutable_chunk();
-    std::string& data = *chunk.mutable_data();
-    data.resize(options_.chunk_bytes);
-    size_t filled = 0;
-    while (filled < data.size()) {
-      const absl::StatusOr<size_t> got =
-          read(offset + filled,
-               {reinterpret_cast<uint8_t*>(data.data()) + filled, data.size() - filled});
-      if (!got.ok()) {
-        // Without a finish nothing becomes of what was sent.
-        call.Cancel();
-        writer->Finish();
-        return got.status();
+  // Sends up to `limit` bytes from `begin` on as one result: fewer when that is their end.
+  struct Sent {
+    uint64_t size_bytes = 0;
+    store::Sha256 digest;
+  };
+  const auto send = [&](uint64_t begin, uint64_t limit, Sent& sent) -> absl::Status {
+    while (open && sent.size_bytes < limit) {
+      v1::Chunk& chunk = *message.mutable_chunk();
+      std::string& data = *chunk.mutable_data();
+      data.resize(std::min<uint64_t>(options_.chunk_bytes, limit - sent.size_bytes));
+      size_t filled = 0;
+      while (filled < data.size()) {
+        HISTEQ_ASSIGN_OR_RETURN(
+            const size_t got,
+            read(begin + sent.size_bytes + filled,
+                 {reinterpret_cast<uint8_t*>(data.data()) + filled, data.size() - filled}));
+        if (got == 0) break;
+        filled += got;
       }
-      if (*got == 0) break;
-      filled += *got;
+      if (filled == 0) break;
+      data.resize(filled);
+      sent.digest.Update(AsBytes(data));
+      chunk.set_offset(sent.size_bytes);
+      chunk.set_crc32c(base::Crc32c(AsBytes(data)));
+      sent.size_bytes += filled;
+      open = write(message);
     }
-    if (filled == 0) break;
-    data.resize(filled);
-    digest.Update(AsBytes(data));
-    chunk.set_offset(offset);
-    chunk.set_crc32c(base::Crc32c(AsBytes(data)));
-    offset += filled;
+    return absl::OkStatus();
+  };
+  absl::Status status;
+  v1::CompleteJobRequest::Finish finish;
+  if (statistics != nullptr) {
+    *finish.mutable_statistics() = rpc::ToProto(*statistics);
+  } else if (result_bytes.empty()) {
+    Sent sent;
+    status = send(0, UINT64_MAX, sent);
+    finish.set_size_bytes(sent.size_bytes);
+    finish.set_sha256(store::ToBytes(sent.digest.Digest()));
+  }
+  uint64_t begin = 0;
+  for (const uint64_t size : result_bytes) {
+    Sent sent;
+    if (status.ok()) status = send(begin, size, sent);
+    if (!status.ok() || !open) break;
+    v1::CompleteJobRequest::EndOfResult& end = *message.mutable_end_of_result();
+    end.set_size_bytes(size);
+    end.set_sha256(store::ToBytes(sent.digest.Digest()));
     open = write(message);
+    begin += size;
+  }
+  if (!status.ok()) {
+    // Without a finish nothing becomes of what was sent.
+    call.Cancel();
+    writer->Finish();
+    return status;
   }
   if (open) {
-    v1::CompleteJobRequest::Finish& finish = *message.mutable_finish();
-    if (statistics == nullptr) {
-      finish.set_size_bytes(offset);
-      finish.set_sha256(store::ToBytes(digest.Digest()));
-    } else {
-      *finish.mutable_statistics() = rpc::ToProto(*statistics);
-    }
+    *message.mutable_finish() = std::move(finish);
     if (write(message)) writer->WritesDone();
   }
   call.Begin(options_.commit_timeout);

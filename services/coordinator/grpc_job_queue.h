@@ -35,6 +35,7 @@ class GrpcJobQueue final : public JobQueue {
       const LeaseKey& key, uint64_t offset, bool reference,
       const base::CancelToken& token) override;
   absl::Status Complete(const LeaseKey& key, const ReadResult& read,
+                        const std::vector<uint64_t>& result_bytes,
                         const engine::ImageStatistics* statistics,
                         const base::CancelToken& token) override;
   absl::Status Fail(const LeaseKey& key, Outcome outcome, const absl::Status& why,

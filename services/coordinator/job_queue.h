@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -68,10 +69,13 @@ class JobQueue {
   virtual absl::StatusOr<std::unique_ptr<base::ByteSource>> OpenSource(
       const LeaseKey& key, uint64_t offset, bool reference, const base::CancelToken& token) = 0;
 
-  // Sends a result. `read(offset, buffer)` gives its bytes, 0 at the end; it may wait. `statistics`
-  // for an analyze job. Returns when the frontend has made it durable.
+  // Sends what the job made. `read(offset, buffer)` gives the bytes, of one result after the other,
+  // 0 at the end; it may wait. `result_bytes`: sizes of the results of a job with several; empty
+  // for one that has one, whose size need not be known yet. `statistics` for an analyze job.
+  // Returns when the frontend has made all durable.
   using ReadResult = std::function<absl::StatusOr<size_t>(uint64_t, std::span<uint8_t>)>;
   virtual absl::Status Complete(const LeaseKey& key, const ReadResult& read,
+                                const std::vector<uint64_t>& result_bytes,
                                 const engine::ImageStatistics* statistics,
                                 const base::CancelToken& token) = 0;
 

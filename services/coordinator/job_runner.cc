@@ -207,11 +207,15 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
                             ReadReference(grant, lease, *executor, job));
   }
 
+  // Where one of several results ends is known when the job is done.
+  const bool several = operation.thumbnails.size() + (engine::Equalizes(operation) ? 1u : 0u) > 1;
+
   // The result leaves while it is made: the first try follows the stitcher. When it breaks, the
   // next one waits for the end, so that a job longer than the frontend's patience is not sent in
   // vain again and again.
   absl::Status early = absl::UnavailableError("not sent yet");
   std::thread sender([&] {
+    if (several) return;
     std::vector<uint8_t> first(1);
     const absl::StatusOr<size_t> any = spool.ReadAt(0, first, token);
     if (!any.ok() || *any == 0) return;
@@ -220,7 +224,7 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
         [&](uint64_t offset, std::span<uint8_t> buffer) {
           return spool.ReadAt(offset, buffer, token);
         },
-        nullptr, token);
+        {}, nullptr, token);
     if (IsLeaseGone(early)) lease.MarkLost(early);
   });
 
@@ -260,15 +264,17 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
   attempt.pixels = result->pixels;
   const engine::ImageStatistics* statistics =
       result->statistics.has_value() ? &*result->statistics : nullptr;
-  return Deliver(grant, lease, spool, statistics, std::move(early));
+  return Deliver(grant, lease, spool, several ? result->result_bytes : std::vector<uint64_t>(),
+                 statistics, std::move(early));
 }
 
 absl::Status JobRunner::Deliver(const LeaseGrant& grant, HeldLease& lease, ResultSpool& spool,
+                                const std::vector<uint64_t>& result_bytes,
                                 const engine::ImageStatistics* statistics, absl::Status early) {
   const base::CancelToken token = lease.work();
   rpc::Backoff backoff;
   absl::Status status = std::move(early);
-  bool sent = spool.size() > 0 && statistics == nullptr;
+  bool sent = spool.size() > 0 && statistics == nullptr && result_bytes.empty();
   while (!status.ok()) {
     if (sent) {
       HISTEQ_RETURN_IF_ERROR(token.Check());
@@ -296,7 +302,7 @@ absl::Status JobRunner::Deliver(const LeaseGrant& grant, HeldLease& lease, Resul
         [&](uint64_t offset, std::span<uint8_t> buffer) {
           return spool.ReadAt(offset, buffer, token);
         },
-        statistics, token);
+        result_bytes, statistics, token);
   }
   return status;
 }

@@ -60,6 +60,7 @@ class JobRunner {
                                                       engine::Executor& executor,
                                                       const engine::JobOptions& job);
   absl::Status Deliver(const LeaseGrant& grant, HeldLease& lease, ResultSpool& spool,
+                       const std::vector<uint64_t>& result_bytes,
                        const engine::ImageStatistics* statistics, absl::Status early);
   void GiveUp(HeldLease& lease, Outcome outcome, const absl::Status& why);
 

@@ -18,8 +18,7 @@ absl::StatusOr<std::optional<store::JobRecord>> AnalyzeJobs::Find(const std::str
     HISTEQ_ASSIGN_OR_RETURN(store::Page<store::JobRecord> page,
                             catalog_.ListJobs(filter, 1000, page_token));
     for (store::JobRecord& job : page.records) {
-      if (job.spec.operation == operation_ && job.spec.result_tag.empty() &&
-          !job.cancel_requested) {
+      if (job.spec.operation == operation_ && job.spec.outputs.empty() && !job.cancel_requested) {
         return std::optional<store::JobRecord>(std::move(job));
       }
     }
@@ -38,8 +37,9 @@ absl::StatusOr<store::JobRecord> AnalyzeJobs::JobFor(const std::string& image_id
   // Clients' ids have no colon.
   const std::string request_id =
       fmt::format("analyze:{}:{}", image_id, absl::ToUnixNanos(absl::Now()));
-  return catalog_.CreateJob(request_id, image_id,
-                            {.operation = operation_, .result_tag = "", .reference_image_id = ""});
+  store::JobSpec spec;
+  spec.operation = operation_;
+  return catalog_.CreateJob(request_id, image_id, spec);
 }
 
 }  // namespace histeq::frontend

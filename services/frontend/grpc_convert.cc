@@ -31,6 +31,8 @@ v1::Image ToProto(const store::ImageRecord& image) {
   proto.set_tag(image.tag);
   proto.set_source_image_id(image.source_image_id);
   proto.set_source_job_id(image.source_job_id);
+  if (image.expire_time.has_value())
+    *proto.mutable_expire_time() = rpc::ToProto(*image.expire_time);
   return proto;
 }
 
@@ -45,18 +47,65 @@ v1::Job ToProto(const store::JobRecord& job) {
   proto.set_max_attempts(job.max_attempts);
   proto.set_epoch(job.epoch);
   proto.set_coordinator(job.coordinator);
-  proto.set_result_image_id(job.result_image_id);
-  if (job.error.has_value()) {
-    v1::JobError& error = *proto.mutable_error();
-    error.set_code(job.error->code);
-    error.set_reason(job.error->reason);
-    error.set_message(job.error->message);
-    for (const auto& [key, value] : job.error->metadata) (*error.mutable_metadata())[key] = value;
+  if (job.state == store::JobState::kSucceeded) {
+    proto.set_result_image_id(job.result_image_id);
+    for (const std::string& id : job.result_image_ids) proto.add_result_image_ids(id);
   }
+  if (job.error.has_value()) *proto.mutable_error() = ToProto(*job.error);
   *proto.mutable_progress() = ToProto(job.progress);
   *proto.mutable_create_time() = rpc::ToProto(job.create_time);
   if (job.start_time.has_value()) *proto.mutable_start_time() = rpc::ToProto(*job.start_time);
   if (job.end_time.has_value()) *proto.mutable_end_time() = rpc::ToProto(*job.end_time);
+  return proto;
+}
+
+v1::JobError ToProto(const store::JobError& error) {
+  v1::JobError proto;
+  proto.set_code(error.code);
+  proto.set_reason(error.reason);
+  proto.set_message(error.message);
+  for (const auto& [key, value] : error.metadata) (*proto.mutable_metadata())[key] = value;
+  return proto;
+}
+
+v1::GetImageResponse ToProto(const store::ImageDescription& description) {
+  using Response = v1::GetImageResponse;
+  Response proto;
+  *proto.mutable_image() = ToProto(description.image);
+  const auto any = [&description](store::JobState state) {
+    return std::any_of(
+        description.derivatives.begin(), description.derivatives.end(),
+        [state](const store::DerivativeRecord& derivative) { return derivative.state == state; });
+  };
+  for (const store::DerivativeRecord& derivative : description.derivatives) {
+    Response::Derivative& out = *proto.add_derivatives();
+    out.mutable_operation()->ParseFromString(derivative.operation);
+    out.set_job_id(derivative.job_id);
+    switch (derivative.state) {
+      case store::JobState::kQueued:
+        out.set_state(Response::STATE_QUEUED);
+        break;
+      case store::JobState::kRunning:
+        out.set_state(Response::STATE_RUNNING);
+        break;
+      case store::JobState::kSucceeded:
+        out.set_state(Response::STATE_DONE);
+        *out.mutable_image() = ToProto(*derivative.image);
+        break;
+      default:
+        out.set_state(Response::STATE_FAILED);
+        if (derivative.error.has_value()) {
+          *out.mutable_error() = ToProto(*derivative.error);
+          // The latest.
+          *proto.mutable_error() = out.error();
+        }
+    }
+  }
+  proto.set_state(any(store::JobState::kFailed)      ? Response::STATE_FAILED
+                  : any(store::JobState::kRunning)   ? Response::STATE_RUNNING
+                  : any(store::JobState::kQueued)    ? Response::STATE_QUEUED
+                  : any(store::JobState::kSucceeded) ? Response::STATE_DONE
+                                                     : Response::STATE_REGISTERED);
   return proto;
 }
 

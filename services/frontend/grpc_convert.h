@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "histeq/v1/frontend.pb.h"
 #include "histeq/v1/image.pb.h"
 #include "histeq/v1/job.pb.h"
 #include "histeq/v1/node.pb.h"
@@ -14,6 +15,8 @@ namespace histeq::frontend {
 
 v1::Image ToProto(const store::ImageRecord& image);
 v1::Job ToProto(const store::JobRecord& job);
+v1::JobError ToProto(const store::JobError& error);
+v1::GetImageResponse ToProto(const store::ImageDescription& description);
 v1::JobProgress ToProto(const store::JobProgress& progress);
 store::JobProgress FromProto(const v1::JobProgress& progress);
 // Texts are cut, so that a row of the catalog stays small.

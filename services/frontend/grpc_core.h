@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "call_guards.h"
 #include "codec/limits.h"
+#include "image_uses.h"
 #include "job_hub.h"
 #include "node_registry.h"
 #include "rpc/admission.h"
@@ -56,6 +57,8 @@ struct FrontendOptions {
   absl::Duration histogram_wait = absl::Seconds(60);
   // An upload that nobody continues for so long is removed.
   absl::Duration upload_retention = absl::Hours(24);
+  // Between two looks at what has expired, which also write down what was read.
+  absl::Duration expiry_interval = absl::Seconds(30);
   // Coordinators: how often they report, and when they count as gone.
   absl::Duration heartbeat_interval = absl::Seconds(5);
   absl::Duration coordinator_gone_after = absl::Seconds(20);
@@ -74,6 +77,7 @@ struct FrontendCore {
   store::BlobStore& blobs;
   Activity activity;
   JobHub hub;
+  ImageUses uses;
   CallGuards guards;
   NodeRegistry nodes;
   AnalyzeJobs analyze_jobs;

@@ -32,6 +32,7 @@ Maintenance::Options MaintenanceOptions(const FrontendOptions& options) {
   maintenance.upload_retention = options.upload_retention;
   maintenance.sweep_interval =
       std::clamp(options.upload_retention / 4, absl::Milliseconds(100), maintenance.sweep_interval);
+  maintenance.expiry_interval = options.expiry_interval;
   return maintenance;
 }
 
@@ -51,7 +52,8 @@ struct Frontend::Parts {
           core.hub.Notify(hint.job_id);
           core.guards.JobChanged(hint.job_id);
         })),
-        maintenance(*catalog, *blobs, core.nodes, core.clock, MaintenanceOptions(options)) {}
+        maintenance(*catalog, *blobs, core.nodes, core.uses, core.clock,
+                    MaintenanceOptions(options)) {}
 
   const std::unique_ptr<store::DataDir> data_dir;
   const std::unique_ptr<store::BlobStore> blobs;

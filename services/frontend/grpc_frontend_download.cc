@@ -21,6 +21,7 @@ absl::Status Download(FrontendCore& core, const ServerCall& call,
   HISTEQ_RETURN_IF_ERROR(core.activity.CheckServing());
   const Activity::Transfer transfer(core.activity);
   const absl::Duration began = core.clock.Monotonic();
+  const auto use = core.uses.Read(request.image_id());
   HISTEQ_ASSIGN_OR_RETURN(const store::ImageRecord image,
                           core.catalog.GetImage(request.image_id()));
   HISTEQ_ASSIGN_OR_RETURN(store::BlobReader reader, OpenImage(core.catalog, core.blobs, image,

@@ -46,14 +46,20 @@ absl::Status ListImagesOf(FrontendCore& core, const v1::ListImagesRequest& reque
 absl::Status DeleteImageOf(FrontendCore& core, const ServerCall& call,
                            const std::string& image_id) {
   HISTEQ_RETURN_IF_ERROR(CheckId(image_id, "image_id"));
-  HISTEQ_ASSIGN_OR_RETURN(const store::ImageRecord image, core.catalog.DeleteImage(image_id));
-  // The image is gone whatever becomes of its bytes: the next start sweeps what is left.
-  const absl::Status deleted = core.blobs.Delete(image.facts.location);
+  HISTEQ_ASSIGN_OR_RETURN(const store::RemovedImages removed, core.catalog.DeleteImage(image_id));
+  // The images are gone whatever becomes of their bytes: the next start sweeps what is left.
+  absl::Status deleted;
+  for (const std::string& location : removed.freed_locations) {
+    // A registered file stays where it is.
+    if (location.rfind("blob:", 0) == 0) deleted.Update(core.blobs.Delete(location));
+  }
+  const store::ImageRecord& image = removed.images.front();
   rpc::LogEvent(deleted.ok() ? rpc::LogLevel::kInfo : rpc::LogLevel::kWarning, "image_deleted",
                 {{"image", image.id},
                  {"name", image.name},
                  {"peer", call.peer()},
                  {"bytes", fmt::format("{}", image.facts.size_bytes)},
+                 {"derivatives", fmt::format("{}", removed.images.size() - 1)},
                  {"error", std::string(deleted.message())}});
   return absl::OkStatus();
 }
@@ -63,7 +69,8 @@ absl::StatusOr<store::JobRecord> CreateJobOf(FrontendCore& core, const ServerCal
   HISTEQ_RETURN_IF_ERROR(core.activity.CheckServing());
   HISTEQ_RETURN_IF_ERROR(CheckId(request.request_id(), "request_id"));
   HISTEQ_RETURN_IF_ERROR(CheckId(request.image_id(), "image_id"));
-  HISTEQ_ASSIGN_OR_RETURN(const RequestedOperation requested, ReadOperation(request.operation()));
+  HISTEQ_ASSIGN_OR_RETURN(RequestedOperation requested, ReadOperation(request.operation()));
+  requested.spec.refresh = request.refresh();
   const absl::StatusOr<store::ImageRecord> image = core.catalog.GetImage(request.image_id());
   if (image.ok()) {
     HISTEQ_RETURN_IF_ERROR(CheckFits(requested, InfoOf(image->facts), core.catalog));
@@ -74,9 +81,10 @@ absl::StatusOr<store::JobRecord> CreateJobOf(FrontendCore& core, const ServerCal
   HISTEQ_ASSIGN_OR_RETURN(
       store::JobRecord job,
       core.catalog.CreateJob(request.request_id(), request.image_id(), requested.spec));
-  rpc::LogEvent(rpc::LogLevel::kInfo, "job_created",
+  rpc::LogEvent(rpc::LogLevel::kInfo, "job_requested",
                 {{"job", job.id},
-                 {"image", job.image_id},
+                 {"image", request.image_id()},
+                 {"state", v1::JobState_Name(static_cast<v1::JobState>(job.state))},
                  {"request", request.request_id()},
                  {"peer", call.peer()}});
   return job;
@@ -106,9 +114,13 @@ absl::Status ListJobsOf(FrontendCore& core, const v1::ListJobsRequest& request,
 }
 
 absl::StatusOr<store::JobRecord> CancelJobOf(FrontendCore& core, const ServerCall& call,
-                                             const std::string& job_id) {
-  HISTEQ_RETURN_IF_ERROR(CheckId(job_id, "job_id"));
-  HISTEQ_ASSIGN_OR_RETURN(store::JobRecord job, core.catalog.CancelJob(job_id));
+                                             const v1::CancelJobRequest& request) {
+  HISTEQ_RETURN_IF_ERROR(CheckId(request.job_id(), "job_id"));
+  const bool one = !request.request_id().empty();
+  if (one) HISTEQ_RETURN_IF_ERROR(CheckId(request.request_id(), "request_id"));
+  HISTEQ_ASSIGN_OR_RETURN(store::JobRecord job,
+                          one ? core.catalog.TakeBackRequest(request.job_id(), request.request_id())
+                              : core.catalog.CancelJob(request.job_id()));
   const bool queued = job.state == store::JobState::kCancelled;
   if (queued || job.cancel_requested) {
     rpc::LogEvent(rpc::LogLevel::kInfo, queued ? "job_cancelled" : "job_cancel_requested",
@@ -168,9 +180,10 @@ grpc::Status GrpcFrontendService::GetImage(grpc::ServerContext*, const v1::GetIm
   if (absl::Status status = CheckId(request->image_id(), "image_id"); !status.ok()) {
     return rpc::ToGrpc(status);
   }
-  const absl::StatusOr<store::ImageRecord> image = core_.catalog.GetImage(request->image_id());
-  if (image.ok()) *response->mutable_image() = ToProto(*image);
-  return rpc::ToGrpc(image.status());
+  const absl::StatusOr<store::ImageDescription> description =
+      core_.catalog.DescribeImage(request->image_id());
+  if (description.ok()) *response = ToProto(*description);
+  return rpc::ToGrpc(description.status());
 }
 
 grpc::Status GrpcFrontendService::ListImages(grpc::ServerContext*,
@@ -230,7 +243,7 @@ grpc::Status GrpcFrontendService::CancelJob(grpc::ServerContext* context,
                                             const v1::CancelJobRequest* request,
                                             v1::CancelJobResponse* response) {
   const ServerCall call(*context);
-  const absl::StatusOr<store::JobRecord> job = CancelJobOf(core_, call, request->job_id());
+  const absl::StatusOr<store::JobRecord> job = CancelJobOf(core_, call, *request);
   if (job.ok()) *response->mutable_job() = ToProto(*job);
   return rpc::ToGrpc(job.status());
 }

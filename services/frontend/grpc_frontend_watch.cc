@@ -102,6 +102,7 @@ class WatchCall {
   absl::Status SendResult(const std::string& image_id) {
     // A transfer may still end while the server drains.
     const Activity::Transfer transfer(core_.activity);
+    const auto use = core_.uses.Read(image_id);
     HISTEQ_ASSIGN_OR_RETURN(const store::ImageRecord image, core_.catalog.GetImage(image_id));
     HISTEQ_ASSIGN_OR_RETURN(store::BlobReader reader, OpenImage(core_.catalog, core_.blobs, image,
                                                                 request_.result_offset(), 0));

@@ -49,18 +49,26 @@ absl::Status CheckStatistics(const v1::ImageStatistics& statistics) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<store::CompletedJob> Commit(ResultSession& session, const Finish& finish) {
+// `end`: a Finish or an EndOfResult.
+template <typename End>
+absl::Status EndResult(ResultSession& session, const End& end, const std::string& field) {
+  HISTEQ_ASSIGN_OR_RETURN(const auto sha256, ReadSha256(end.sha256(), field));
+  if (!sha256.has_value()) {
+    return base::MakeError(absl::StatusCode::kInvalidArgument,
+                           "the end of a result has the SHA-256 of its bytes, or statistics",
+                           {.reason = "BAD_CHECKSUM", .field = field});
+  }
+  return session.EndResult(end.size_bytes(), *sha256);
+}
+
+absl::StatusOr<store::CompletedJob> Commit(ResultSession& session, const Finish& finish,
+                                           bool several) {
   if (finish.has_statistics()) {
     HISTEQ_RETURN_IF_ERROR(CheckStatistics(finish.statistics()));
     return session.CommitStatistics(finish.statistics().SerializeAsString());
   }
-  HISTEQ_ASSIGN_OR_RETURN(const auto sha256, ReadSha256(finish.sha256(), "finish.sha256"));
-  if (!sha256.has_value()) {
-    return base::MakeError(absl::StatusCode::kInvalidArgument,
-                           "the end of a result has the SHA-256 of its bytes, or statistics",
-                           {.reason = "BAD_CHECKSUM", .field = "finish.sha256"});
-  }
-  return session.CommitImage(finish.size_bytes(), *sha256);
+  if (!several) HISTEQ_RETURN_IF_ERROR(EndResult(session, finish, "finish.sha256"));
+  return session.Commit();
 }
 
 struct Received {
@@ -98,6 +106,7 @@ absl::StatusOr<store::CompletedJob> Receive(FrontendCore& core, const ServerCall
   // The bytes come as fast as the job makes them: no deadline but the lease's.
   auto guard = core.guards.WatchLease(received.job_id, received.epoch, call.ender(), "");
   std::optional<Finish> finish;
+  bool several = false;
   while (reader.Read(&message)) {
     if (finish.has_value()) return OutOfOrder("nothing comes after the finish of a result");
     if (message.has_finish()) {
@@ -105,9 +114,14 @@ absl::StatusOr<store::CompletedJob> Receive(FrontendCore& core, const ServerCall
     } else if (message.has_chunk()) {
       HISTEQ_RETURN_IF_ERROR(rpc::CheckChunk(message.chunk(), session.size_bytes()));
       HISTEQ_RETURN_IF_ERROR(session.Write(rpc::BytesOf(message.chunk())));
-      received.bytes = session.size_bytes();
+      received.bytes += message.chunk().data().size();
+    } else if (message.has_end_of_result()) {
+      several = true;
+      HISTEQ_RETURN_IF_ERROR(EndResult(session, message.end_of_result(), "end_of_result.sha256"));
     } else {
-      return OutOfOrder("after its header a result has chunks, then one finish");
+      return OutOfOrder(
+          "after its header a result has chunks (and an end of each, when there are several), then "
+          "one finish");
     }
   }
   HISTEQ_RETURN_IF_ERROR(call.WhyBroken());
@@ -115,7 +129,7 @@ absl::StatusOr<store::CompletedJob> Receive(FrontendCore& core, const ServerCall
   // The commit ends the lease, which the guard would take for its loss.
   guard.reset();
   HISTEQ_RETURN_IF_ERROR(call.WhyBroken());
-  return Commit(session, *finish);
+  return Commit(session, *finish, several);
 }
 
 }  // namespace
@@ -143,7 +157,14 @@ absl::Status Complete(FrontendCore& core, const ServerCall& call,
          {"error", std::string(completed.status().message())}});
     return completed.status();
   }
-  if (completed->result.has_value()) *response.mutable_result() = ToProto(*completed->result);
+  for (const auto& result : completed->results) {
+    // In its place an empty one stands for what was deleted since.
+    v1::Image& image = *response.add_results();
+    if (result.has_value()) image = ToProto(*result);
+  }
+  if (!completed->results.empty() && completed->results.front().has_value()) {
+    *response.mutable_result() = response.results(0);
+  }
   const store::JobRecord& job = completed->job;
   std::string total;
   if (job.start_time.has_value() && job.end_time.has_value()) {

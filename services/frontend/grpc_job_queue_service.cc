@@ -11,6 +11,7 @@
 #include "fmt/format.h"
 #include "grpc_blob_stream.h"
 #include "grpc_convert.h"
+#include "grpc_operation.h"
 #include "maintenance.h"
 #include "request_checks.h"
 #include "rpc/event_log.h"
@@ -36,7 +37,7 @@ void Describe(const store::Lease& lease, v1::LeaseJobResponse::Lease& proto) {
   *proto.mutable_ttl() = rpc::ToProto(lease.ttl);
   proto.set_attempt(lease.job.attempts);
   *proto.mutable_image() = ToProto(lease.image);
-  proto.mutable_operation()->ParseFromString(lease.job.spec.operation);
+  *proto.mutable_operation() = OperationOf(lease);
   if (lease.reference.has_value()) *proto.mutable_reference() = ToProto(*lease.reference);
   if (lease.reference_statistics.has_value() &&
       !proto.mutable_reference_statistics()->ParseFromString(*lease.reference_statistics)) {

@@ -26,6 +26,106 @@ absl::Status NotKnown(const char* reason, const std::string& field, int number) 
       {.reason = reason, .metadata = {{"actual", std::to_string(number)}}, .field = field});
 }
 
+absl::Status CheckKnown(const google::protobuf::Message& message, const std::string& field) {
+  const int number = UnknownField(message);
+  return number == 0 ? absl::OkStatus() : NotKnown("UNKNOWN_PARAMETER", field, number);
+}
+
+absl::Status CheckKnown(const v1::Operation& operation) {
+  if (const int number = UnknownField(operation); number != 0) {
+    return NotKnown("UNKNOWN_OPERATION", "operation", number);
+  }
+  if (operation.has_equalize()) return CheckKnown(operation.equalize(), "operation.equalize");
+  if (operation.has_thumbnail()) return CheckKnown(operation.thumbnail(), "operation.thumbnail");
+  if (!operation.has_derive()) return absl::OkStatus();
+  HISTEQ_RETURN_IF_ERROR(CheckKnown(operation.derive(), "operation.derive"));
+  HISTEQ_RETURN_IF_ERROR(CheckKnown(operation.derive().equalize(), "operation.derive.equalize"));
+  for (int i = 0; i < operation.derive().thumbnails_size(); ++i) {
+    HISTEQ_RETURN_IF_ERROR(CheckKnown(operation.derive().thumbnails(i),
+                                      fmt::format("operation.derive.thumbnails[{}]", i)));
+  }
+  return absl::OkStatus();
+}
+
+// All parameters set, except those that the method does not look at.
+v1::Equalize Canonical(const EqualizeParameters& parameters, const std::string& reference_id) {
+  v1::Equalize proto = rpc::ToProto(parameters);
+  const bool clahe = parameters.method == Method::kClahe;
+  if (!clahe && parameters.method != Method::kClipLimited) proto.clear_clip_limit();
+  if (!clahe) {
+    proto.clear_grid_x();
+    proto.clear_grid_y();
+  }
+  if (parameters.method != Method::kMatch) proto.clear_reference();
+  if (parameters.method != Method::kStretch) {
+    proto.clear_percentile_low();
+    proto.clear_percentile_high();
+  }
+  if (!reference_id.empty()) proto.set_reference_image_id(reference_id);
+  return proto;
+}
+
+v1::Thumbnail Canonical(const engine::ThumbnailParameters& parameters) {
+  v1::Thumbnail proto;
+  proto.set_width(parameters.width);
+  proto.set_height(parameters.height);
+  proto.set_fit(static_cast<v1::Thumbnail::Fit>(parameters.fit));
+  if (parameters.format.has_value()) {
+    proto.set_format(static_cast<v1::ImageFormat>(*parameters.format));
+  }
+  proto.set_quality(parameters.quality);
+  proto.set_enlarge(parameters.enlarge);
+  proto.set_linear_light(parameters.linear_light);
+  proto.set_background(parameters.background);
+  return proto;
+}
+
+store::JobOutput Output(const v1::Operation& operation, const std::string& tag) {
+  store::JobOutput output;
+  output.operation = Serialize(operation);
+  output.format_version = kResultVersion;
+  output.tag = tag;
+  return output;
+}
+
+// One for each result, in the order of the results.
+std::vector<store::JobOutput> OutputsOf(const engine::Operation& operation,
+                                        const std::string& reference_id) {
+  using Kind = engine::Operation::Kind;
+  std::vector<store::JobOutput> outputs;
+  v1::Operation one;
+  const bool equalizes =
+      operation.kind == Kind::kEqualize || (operation.kind == Kind::kDerive && operation.equalizes);
+  if (equalizes) {
+    *one.mutable_equalize() = Canonical(operation.equalize, reference_id);
+    outputs.push_back(Output(one, "EQUALIZED"));
+  }
+  const v1::Equalize equalize = one.equalize();
+  if (operation.kind != Kind::kThumbnail && operation.kind != Kind::kDerive) return outputs;
+  for (const engine::ThumbnailParameters& thumbnail : operation.thumbnails) {
+    if (equalizes) {
+      v1::Derive& derive = *one.mutable_derive();
+      *derive.mutable_equalize() = equalize;
+      derive.clear_thumbnails();
+      *derive.add_thumbnails() = Canonical(thumbnail);
+    } else {
+      *one.mutable_thumbnail() = Canonical(thumbnail);
+    }
+    store::JobOutput& output = outputs.emplace_back(Output(one, "thumb"));
+    output.name_suffix = operation.thumbnails.size() == 1
+                             ? "_thumb"
+                             : fmt::format("_thumb_{}x{}", thumbnail.width, thumbnail.height);
+    if (equalizes) output.made_of = 0;
+  }
+  return outputs;
+}
+
+// The Equalize of an operation that has one.
+const v1::Equalize* EqualizeOf(const v1::Operation& operation) {
+  if (operation.has_equalize()) return &operation.equalize();
+  return operation.derive().has_equalize() ? &operation.derive().equalize() : nullptr;
+}
+
 // Samples are widened to 8 or 16 bits.
 uint32_t Depth(uint32_t bits_per_sample) { return bits_per_sample <= 8 ? 8 : 16; }
 
@@ -42,25 +142,50 @@ std::string Serialize(const v1::Operation& operation) {
 }
 
 absl::StatusOr<RequestedOperation> ReadOperation(const v1::Operation& operation) {
-  if (const int number = UnknownField(operation); number != 0) {
-    return NotKnown("UNKNOWN_OPERATION", "operation", number);
-  }
-  if (operation.has_equalize()) {
-    if (const int number = UnknownField(operation.equalize()); number != 0) {
-      return NotKnown("UNKNOWN_PARAMETER", "operation.equalize", number);
-    }
-  }
+  HISTEQ_RETURN_IF_ERROR(CheckKnown(operation));
   if (operation.has_analyze()) {
     return base::MakeError(absl::StatusCode::kUnimplemented,
                            "analyze is not a job of its own: call GetHistogram",
                            {.reason = "NOT_OFFERED", .field = "operation.analyze"});
   }
+  if (operation.has_inspect()) {
+    return base::MakeError(absl::StatusCode::kUnimplemented,
+                           "inspect is not a job of its own: call RegisterImage",
+                           {.reason = "NOT_OFFERED", .field = "operation.inspect"});
+  }
   RequestedOperation requested;
   HISTEQ_ASSIGN_OR_RETURN(requested.operation, rpc::OperationFromProto(operation));
   requested.spec.operation = Serialize(operation);
-  requested.spec.result_tag = "EQUALIZED";
-  requested.spec.reference_image_id = rpc::ReferenceImageId(operation);
+  const v1::Equalize* equalize = EqualizeOf(operation);
+  if (equalize != nullptr && requested.operation.reads_reference) {
+    requested.spec.reference_image_id = equalize->reference_image_id();
+  }
+  requested.spec.outputs = OutputsOf(requested.operation, requested.spec.reference_image_id);
   return requested;
+}
+
+v1::Operation OperationOf(const store::Lease& lease) {
+  v1::Operation operation;
+  operation.ParseFromString(lease.job.spec.operation);
+  if (lease.outputs.size() == lease.job.spec.outputs.size() || !operation.has_derive()) {
+    return operation;
+  }
+  v1::Derive left;
+  const uint32_t first_thumbnail = operation.derive().has_equalize() ? 1 : 0;
+  for (const uint32_t output : lease.outputs) {
+    if (output < first_thumbnail) {
+      *left.mutable_equalize() = operation.derive().equalize();
+    } else {
+      *left.add_thumbnails() =
+          operation.derive().thumbnails(static_cast<int>(output - first_thumbnail));
+    }
+  }
+  if (left.thumbnails().empty()) {
+    *operation.mutable_equalize() = left.equalize();
+  } else {
+    *operation.mutable_derive() = std::move(left);
+  }
+  return operation;
 }
 
 absl::Status CheckFits(const RequestedOperation& requested, const codec::ImageInfo& info,

@@ -13,6 +13,9 @@
 
 namespace histeq::frontend {
 
+// Of the bytes that engine and codecs make: raised when the same operation gives others.
+inline constexpr uint32_t kResultVersion = 1;
+
 struct RequestedOperation {
   store::JobSpec spec;
   engine::Operation operation;
@@ -20,13 +23,16 @@ struct RequestedOperation {
 
 // What a client may ask for.
 // - INVALID_ARGUMENT BAD_PARAMETER, UNKNOWN_OPERATION (no kind is set).
-// - UNIMPLEMENTED NOT_OFFERED: Analyze, which GetHistogram alone queues, or what
-//   rpc::OperationFromProto refuses. UNKNOWN_OPERATION, UNKNOWN_PARAMETER: fields that this version
-//   does not know.
+// - UNIMPLEMENTED NOT_OFFERED: Analyze and Inspect, which GetHistogram and RegisterImage queue, or
+//   what rpc::OperationFromProto refuses. UNKNOWN_OPERATION, UNKNOWN_PARAMETER: fields that this
+//   version does not know.
 absl::StatusOr<RequestedOperation> ReadOperation(const v1::Operation& operation);
 
 // The same operation always gives the same bytes.
 std::string Serialize(const v1::Operation& operation);
+
+// What the holder of the lease is to do: the job's operation, without the results that are there.
+v1::Operation OperationOf(const store::Lease& lease);
 
 // Whether the operation can be done to an image, also with its reference image.
 // - INVALID_ARGUMENT BAD_PARAMETER. NOT_FOUND IMAGE_NOT_FOUND: the reference.

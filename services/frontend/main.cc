@@ -44,6 +44,8 @@ int Main(int argc, char** argv) {
   double upload_retention_s = absl::ToDoubleSeconds(options.upload_retention);
   double retry_backoff_s = absl::ToDoubleSeconds(options.catalog.backoff);
   double max_retry_backoff_s = absl::ToDoubleSeconds(options.catalog.max_backoff);
+  double result_ttl_s = absl::ToDoubleSeconds(options.catalog.result_ttl);
+  double expiry_interval_s = absl::ToDoubleSeconds(options.expiry_interval);
   const auto number = [&app](const std::string& name, auto& value, auto least, auto most,
                              const std::string& description) {
     using Value = std::decay_t<decltype(value)>;
@@ -126,6 +128,17 @@ int Main(int argc, char** argv) {
                      "Free space that stays on the disk; what would go below it is refused");
   rpc::AddSizeOption(app, "--max-catalog-size", options.max_catalog_bytes,
                      "Largest file of the catalog (0: no limit)");
+  app.add_option("--result-ttl-s", result_ttl_s,
+                 "How long a result is kept after it was made or asked for again (0: for ever); "
+                 "uploads and registered files are kept until they are deleted")
+      ->capture_default_str()
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 1e10));
+  rpc::AddSizeOption(app, "--derivative-budget", options.catalog.derivative_budget_bytes,
+                     "All results together; beyond it those go that were not used for longest (0: "
+                     "no limit)");
+  seconds("--expiry-interval-s", expiry_interval_s,
+          "Time between two looks at what has expired or is too much");
   if (const auto exit_code = program.Parse(argc, argv)) return *exit_code;
 
   for (const std::string& text : coordinators) {
@@ -145,6 +158,9 @@ int Main(int argc, char** argv) {
   options.upload_idle_timeout = absl::Seconds(upload_idle_timeout_s);
   options.download_idle_timeout = absl::Seconds(download_idle_timeout_s);
   options.upload_retention = absl::Seconds(upload_retention_s);
+  options.catalog.result_ttl =
+      result_ttl_s == 0 ? absl::InfiniteDuration() : absl::Seconds(result_ttl_s);
+  options.expiry_interval = absl::Seconds(expiry_interval_s);
   options.histogram_wait = absl::Seconds(histogram_wait_s);
   // Who is asked to report less often than a lease lasts loses it.
   options.heartbeat_interval = std::min({options.heartbeat_interval, options.catalog.lease_ttl / 4,

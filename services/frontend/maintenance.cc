@@ -7,12 +7,19 @@
 #include "store/sweep.h"
 
 namespace histeq::frontend {
+namespace {
+
+// Bounds how long one transaction keeps the others waiting.
+constexpr uint32_t kExpireAtOnce = 100;
+
+}  // namespace
 
 Maintenance::Maintenance(store::Catalog& catalog, store::BlobStore& blobs, NodeRegistry& nodes,
-                         const base::Clock& clock, Options options)
+                         ImageUses& uses, const base::Clock& clock, Options options)
     : catalog_(catalog),
       blobs_(blobs),
       nodes_(nodes),
+      uses_(uses),
       clock_(clock),
       options_(options),
       thread_([this] { Run(); }) {}
@@ -24,10 +31,17 @@ Maintenance::~Maintenance() {
 
 void Maintenance::Run() {
   absl::Duration sweep_at = clock_.Monotonic() + options_.sweep_interval;
-  while (stop_.token().WaitFor(std::min(options_.lease_interval, options_.sweep_interval)).ok()) {
+  absl::Duration expire_at = clock_.Monotonic();
+  const absl::Duration interval =
+      std::min({options_.lease_interval, options_.sweep_interval, options_.expiry_interval});
+  while (stop_.token().WaitFor(interval).ok()) {
     ExpireLeases();
     for (const std::string& name : nodes_.TakeGone()) {
       rpc::LogEvent(rpc::LogLevel::kWarning, "node_gone", {{"coordinator", name}});
+    }
+    if (clock_.Monotonic() >= expire_at) {
+      ExpireImages();
+      expire_at = clock_.Monotonic() + options_.expiry_interval;
     }
     if (clock_.Monotonic() < sweep_at) continue;
     SweepUploads();
@@ -57,6 +71,28 @@ void Maintenance::SweepUploads() {
   rpc::LogEvent(rpc::LogLevel::kInfo, "uploads_abandoned",
                 {{"uploads", fmt::format("{}", report->uploads_forgotten)},
                  {"bytes", fmt::format("{}", report->bytes_freed)}});
+}
+
+void Maintenance::ExpireImages() {
+  absl::Status status = catalog_.TouchImages(uses_.TakeTouched());
+  uint64_t images = 0;
+  uint64_t blobs = 0;
+  while (status.ok() && !stop_.token().cancelled()) {
+    const auto expired = catalog_.ExpireImages(
+        [this](const std::string& id) { return uses_.InUse(id); }, kExpireAtOnce);
+    status = expired.status();
+    if (!expired.ok() || expired->images.empty()) break;
+    images += expired->images.size();
+    blobs += expired->freed_locations.size();
+    // What cannot be deleted now is swept at the next start.
+    for (const std::string& location : expired->freed_locations) {
+      status.Update(blobs_.Delete(location));
+    }
+  }
+  Note("expiry_failed", status, expiry_error_);
+  if (images == 0) return;
+  rpc::LogEvent(rpc::LogLevel::kInfo, "images_expired",
+                {{"images", fmt::format("{}", images)}, {"blobs", fmt::format("{}", blobs)}});
 }
 
 void Maintenance::Note(const std::string& what, const absl::Status& status, std::string& last) {

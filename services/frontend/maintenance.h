@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "base/cancel.h"
 #include "base/clock.h"
+#include "image_uses.h"
 #include "node_registry.h"
 #include "store/blob_store.h"
 #include "store/catalog.h"
@@ -15,7 +16,7 @@
 namespace histeq::frontend {
 
 // A thread that ends leases that were not renewed, notes coordinators that have gone, and removes
-// uploads that nobody continues. The others outlive it.
+// uploads that nobody continues, and images that have expired. The others outlive it.
 class Maintenance {
  public:
   struct Options {
@@ -25,9 +26,11 @@ class Maintenance {
     absl::Duration upload_retention = absl::Hours(24);
     // Between two looks at the uploads.
     absl::Duration sweep_interval = absl::Minutes(10);
+    // Between two looks at what has expired.
+    absl::Duration expiry_interval = absl::Seconds(30);
   };
   Maintenance(store::Catalog& catalog, store::BlobStore& blobs, NodeRegistry& nodes,
-              const base::Clock& clock, Options options);
+              ImageUses& uses, const base::Clock& clock, Options options);
   ~Maintenance();
   Maintenance(const Maintenance&) = delete;
   Maintenance& operator=(const Maintenance&) = delete;
@@ -36,16 +39,20 @@ class Maintenance {
   void Run();
   void ExpireLeases();
   void SweepUploads();
+  // Writes down what was read, then removes what has expired or is too much.
+  void ExpireImages();
   // Says what failed, once for each kind of failure in a row.
   void Note(const std::string& what, const absl::Status& status, std::string& last);
 
   store::Catalog& catalog_;
   store::BlobStore& blobs_;
   NodeRegistry& nodes_;
+  ImageUses& uses_;
   const base::Clock& clock_;
   const Options options_;
   std::string lease_error_;
   std::string sweep_error_;
+  std::string expiry_error_;
   base::CancelSource stop_;
   std::thread thread_;
 };

@@ -19,11 +19,12 @@ absl::StatusOr<std::optional<store::CompletedJob>> FindCompleted(store::Catalog&
     return std::optional<store::CompletedJob>();
   }
   completed.already_completed = true;
-  if (!completed.job.result_image_id.empty()) {
-    absl::StatusOr<store::ImageRecord> image = catalog.GetImage(completed.job.result_image_id);
+  for (const std::string& id : completed.job.result_image_ids) {
+    absl::StatusOr<store::ImageRecord> image = catalog.GetImage(id);
     // Deleted since.
     if (!image.ok() && !absl::IsNotFound(image.status())) return image.status();
-    if (image.ok()) completed.result = *std::move(image);
+    completed.results.emplace_back();
+    if (image.ok()) completed.results.back() = *std::move(image);
   }
   return std::optional<store::CompletedJob>(std::move(completed));
 }
@@ -32,11 +33,7 @@ absl::StatusOr<std::optional<store::CompletedJob>> FindCompleted(store::Catalog&
 
 ResultSession::ResultSession(store::Catalog& catalog, store::BlobStore& blobs, store::Lease lease,
                              const UploadLimits& limits)
-    : catalog_(catalog),
-      blobs_(blobs),
-      lease_(std::move(lease)),
-      limits_(limits),
-      head_(limits.decode, nullptr) {}
+    : catalog_(catalog), blobs_(blobs), lease_(std::move(lease)), limits_(limits) {}
 
 absl::StatusOr<ResultSession::Opening> ResultSession::Begin(store::Catalog& catalog,
                                                             store::BlobStore& blobs,
@@ -62,9 +59,13 @@ absl::Status ResultSession::BadResult(const std::string& message) const {
 
 absl::Status ResultSession::Write(std::span<const uint8_t> bytes) {
   if (bytes.empty()) return absl::OkStatus();
-  if (lease_.job.spec.result_tag.empty()) return BadResult("its result is no image");
+  if (lease_.outputs.empty()) return BadResult("its result is no image");
+  if (ended_.size() == lease_.outputs.size()) {
+    return BadResult(fmt::format("all of its {} results have ended", ended_.size()));
+  }
   if (writer_ == nullptr) {
     HISTEQ_ASSIGN_OR_RETURN(writer_, blobs_.CreateBlob(std::nullopt));
+    head_.emplace(limits_.decode, nullptr);
   }
   const uint64_t size = writer_->size_bytes() + bytes.size();
   if (size > limits_.max_bytes) {
@@ -76,38 +77,53 @@ absl::Status ResultSession::Write(std::span<const uint8_t> bytes) {
                             .metadata = {{"limit", std::to_string(limits_.max_bytes)},
                                          {"actual", std::to_string(size)}}});
   }
-  HISTEQ_RETURN_IF_ERROR(head_.Add(bytes));
+  HISTEQ_RETURN_IF_ERROR(head_->Add(bytes));
   return writer_->Write(bytes);
 }
 
-absl::StatusOr<store::CompletedJob> ResultSession::CommitImage(uint64_t size_bytes,
-                                                               const store::Sha256Digest& sha256) {
+ResultSession::~ResultSession() {
+  // Unless the catalog has them.
+  for (const Ended& ended : ended_) {
+    if (!ended.kept) ended.writer->Discard().IgnoreError();
+  }
+}
+
+absl::Status ResultSession::EndResult(uint64_t size_bytes, const store::Sha256Digest& sha256) {
   if (writer_ == nullptr) return BadResult("there is no image in this result");
   HISTEQ_ASSIGN_OR_RETURN(const store::BlobInfo blob, writer_->Finish({size_bytes, sha256}));
-  const auto discard = [this](const absl::Status& status) {
-    writer_->Discard().IgnoreError();
-    return status;
-  };
-  const absl::StatusOr<codec::ImageInfo> info =
-      ProbeStored(blobs_, blob, limits_.decode, /*check=*/nullptr);
-  if (!info.ok()) return discard(info.status());
+  // Holds the blob until the catalog knows it, and discards it when it never does.
+  ended_.push_back({std::move(writer_), {}, false});
+  HISTEQ_ASSIGN_OR_RETURN(const codec::ImageInfo info,
+                          ProbeStored(blobs_, blob, limits_.decode, /*check=*/nullptr));
+  ended_.back().facts = FactsOf(blob, info);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<store::CompletedJob> ResultSession::Commit() {
+  if (writer_ != nullptr) return BadResult("its last result did not end");
+  if (ended_.size() != lease_.outputs.size() || ended_.empty()) {
+    return BadResult(
+        fmt::format("it has {} results, {} came", lease_.outputs.size(), ended_.size()));
+  }
   store::JobResult result;
-  result.image = FactsOf(blob, *info);
-  absl::StatusOr<store::CompletedJob> completed =
-      catalog_.Complete(lease_.job.id, lease_.job.epoch, result);
-  if (!completed.ok()) return discard(completed.status());
-  // Another call under the same epoch was faster.
-  if (completed->already_completed &&
-      (!completed->result.has_value() || completed->result->facts.location != blob.location)) {
-    writer_->Discard().IgnoreError();
+  for (const Ended& ended : ended_) result.images.push_back(ended.facts);
+  HISTEQ_ASSIGN_OR_RETURN(store::CompletedJob completed,
+                          catalog_.Complete(lease_.job.id, lease_.job.epoch, result));
+  // Another call under the same epoch was faster, or the output was there: those are of no use.
+  for (Ended& ended : ended_) {
+    for (const auto& image : completed.results) {
+      if (image.has_value() && image->facts.location == ended.facts.location) ended.kept = true;
+    }
+  }
+  // What is left is swept at the next start.
+  for (const std::string& location : completed.freed_locations) {
+    blobs_.Delete(location).IgnoreError();
   }
   return completed;
 }
 
 absl::StatusOr<store::CompletedJob> ResultSession::CommitStatistics(const std::string& statistics) {
-  if (writer_ != nullptr || !lease_.job.spec.result_tag.empty()) {
-    return BadResult("its result is an image");
-  }
+  if (writer_ != nullptr || !lease_.outputs.empty()) return BadResult("its result is an image");
   store::JobResult result;
   result.statistics = statistics;
   return catalog_.Complete(lease_.job.id, lease_.job.epoch, result);

@@ -1,12 +1,13 @@
 #pragma once
 
-// One call that brings the result of a leased job.
+// One call that brings the results of a leased job.
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -28,6 +29,11 @@ class ResultSession {
                                        const std::string& job_id, uint64_t epoch,
                                        const UploadLimits& limits);
 
+  ~ResultSession();
+  ResultSession(const ResultSession&) = delete;
+  ResultSession& operator=(const ResultSession&) = delete;
+
+  // Bytes of the result that is being written.
   uint64_t size_bytes() const { return writer_ == nullptr ? 0 : writer_->size_bytes(); }
 
   // Appends.
@@ -36,11 +42,15 @@ class ResultSession {
   // - BlobStore's errors of the disk.
   absl::Status Write(std::span<const uint8_t> bytes);
 
-  // The result is an image of this size and checksum.
+  // Ends one result, an image of this size and checksum; the next Write begins the next one.
   // - DATA_LOSS SIZE_MISMATCH, CHECKSUM_MISMATCH. INVALID_ARGUMENT: no readable image, or
-  //   BAD_RESULT. FAILED_PRECONDITION STALE_EPOCH. Errors of Catalog::Complete.
-  absl::StatusOr<store::CompletedJob> CommitImage(uint64_t size_bytes,
-                                                  const store::Sha256Digest& sha256);
+  //   BAD_RESULT.
+  absl::Status EndResult(uint64_t size_bytes, const store::Sha256Digest& sha256);
+
+  // Registers the results that have ended.
+  // - INVALID_ARGUMENT BAD_RESULT: not as many as the lease has outputs. FAILED_PRECONDITION
+  //   STALE_EPOCH. Errors of Catalog::Complete.
+  absl::StatusOr<store::CompletedJob> Commit();
 
   // The result is these statistics, to be kept with the source image. Errors of Catalog::Complete.
   absl::StatusOr<store::CompletedJob> CommitStatistics(const std::string& statistics);
@@ -56,9 +66,15 @@ class ResultSession {
   store::BlobStore& blobs_;
   const store::Lease lease_;
   const UploadLimits limits_;
-  HeadProbe head_;
-  // Made with the first bytes.
+  // Made with the first bytes of each result.
   std::unique_ptr<store::BlobWriter> writer_;
+  std::optional<HeadProbe> head_;
+  struct Ended {
+    std::unique_ptr<store::BlobWriter> writer;
+    store::ImageFacts facts;
+    bool kept = false;
+  };
+  std::vector<Ended> ended_;
 };
 
 struct ResultSession::Opening {

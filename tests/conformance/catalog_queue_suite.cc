@@ -42,7 +42,7 @@ void CheckSameJob(const JobRecord& a, const JobRecord& b) {
   CHECK(a.image_id == b.image_id);
   CHECK(a.image_name == b.image_name);
   CHECK(a.spec.operation == b.spec.operation);
-  CHECK(a.spec.result_tag == b.spec.result_tag);
+  CHECK(a.spec.outputs.size() == b.spec.outputs.size());
   CHECK(a.spec.reference_image_id == b.spec.reference_image_id);
   CHECK(a.state == b.state);
   CHECK(a.attempts == b.attempts);
@@ -79,7 +79,7 @@ TEMPLATE_TEST_CASE("a job is made once for a request id", "", CATALOGS) {
     CHECK(catalog.CountJobs()->queued == 1);
     harness.Reopen();
   }
-  CHECK(harness.catalog().CreateJob("r-2", image.id, EqualizeSpec())->id != job->id);
+  CHECK(harness.catalog().CreateJob("r-2", image.id, EqualizeSpec("other"))->id != job->id);
 }
 
 TEMPLATE_TEST_CASE("jobs are leased first in, first out, each once", "", CATALOGS) {
@@ -111,19 +111,20 @@ TEMPLATE_TEST_CASE("a lease comes with the job's reference image and its statist
   Catalog& catalog = harness.catalog();
   const ImageRecord source = AddImage(catalog, "src").image;
   const ImageRecord reference = AddImage(catalog, "ref").image;
-  REQUIRE(catalog.CreateJob("r-1", source.id, {"match", "MATCHED", reference.id}).ok());
+  REQUIRE(catalog.CreateJob("r-1", source.id, MakeSpec("match", "MATCHED", reference.id)).ok());
   {
     const Lease lease = MustLease(catalog);
     CHECK(lease.reference.value().id == reference.id);
     CHECK_FALSE(lease.reference_statistics.has_value());
-    REQUIRE(catalog.Complete(lease.job.id, 1, {MakeFacts("blob:a"), {}}).ok());
+    REQUIRE(catalog.Complete(lease.job.id, 1, {{MakeFacts("blob:a")}, {}}).ok());
   }
   // A job without a result image keeps statistics with its image.
-  REQUIRE(catalog.CreateJob("r-2", reference.id, {"analyze", "", ""}).ok());
+  REQUIRE(catalog.CreateJob("r-2", reference.id, MakeSpec("analyze", "", "")).ok());
   const std::string statistics("\0\1counts", 8);
   REQUIRE(catalog.Complete(MustLease(catalog).job.id, 1, {{}, statistics}).ok());
   CHECK(catalog.GetImageStatistics(reference.id).value() == statistics);
-  REQUIRE(catalog.CreateJob("r-3", source.id, {"match", "MATCHED", reference.id}).ok());
+  REQUIRE(
+      catalog.CreateJob("r-3", source.id, MakeSpec("match again", "MATCHED", reference.id)).ok());
   const Lease lease = MustLease(catalog);
   CHECK(lease.reference_statistics == statistics);
   const auto same = catalog.GetLease(lease.job.id, lease.job.epoch);
@@ -156,59 +157,59 @@ TEMPLATE_TEST_CASE("completing a job registers its result once", "", CATALOGS) {
   harness.clock.Advance(absl::Seconds(5));
   RenewOne(harness.catalog(), "north", job.id, 1, {JobStage::kTransform, 3, 9, 2});
   const auto completed =
-      harness.catalog().Complete(job.id, 1, {MakeFacts("blob:result"), "statistics"});
+      harness.catalog().Complete(job.id, 1, {{MakeFacts("blob:result")}, "statistics"});
   REQUIRE(completed.ok());
   CHECK_FALSE(completed->already_completed);
   CHECK(completed->job.state == JobState::kSucceeded);
   CHECK(completed->job.coordinator.empty());
   CHECK(completed->job.end_time == harness.clock.Now());
-  REQUIRE(completed->result.has_value());
-  CHECK(completed->job.result_image_id == completed->result->id);
-  CHECK(completed->result->name == "photo_EQUALIZED.jpg");
-  CHECK(completed->result->tag == "EQUALIZED");
-  CHECK(completed->result->source_image_id == job.image_id);
-  CHECK(completed->result->source_job_id == job.id);
-  CHECK(completed->result->facts.location == "blob:result");
+  REQUIRE(completed->results.at(0).has_value());
+  CHECK(completed->job.result_image_id == completed->results.at(0)->id);
+  CHECK(completed->results.at(0)->name == "photo_EQUALIZED.jpg");
+  CHECK(completed->results.at(0)->tag == "EQUALIZED");
+  CHECK(completed->results.at(0)->source_image_id == job.image_id);
+  CHECK(completed->results.at(0)->source_job_id == job.id);
+  CHECK(completed->results.at(0)->facts.location == "blob:result");
   for (int i = 0; i < 2; ++i) {
     Catalog& catalog = harness.catalog();
     CheckSameJob(catalog.GetJob(job.id).value(), completed->job);
-    CHECK(catalog.GetImage(completed->result->id).value().tag == "EQUALIZED");
+    CHECK(catalog.GetImage(completed->results.at(0)->id).value().tag == "EQUALIZED");
     CHECK(catalog.GetImageStatistics(job.image_id).value() == "statistics");
-    const auto again = catalog.Complete(job.id, 1, {MakeFacts("blob:another"), "other"});
+    const auto again = catalog.Complete(job.id, 1, {{MakeFacts("blob:another")}, "other"});
     REQUIRE(again.ok());
     CHECK(again->already_completed);
-    CHECK(again->result.value().facts.location == "blob:result");
+    CHECK(again->results.at(0).value().facts.location == "blob:result");
     CheckSameJob(again->job, completed->job);
     CHECK(catalog.GetImageStatistics(job.image_id).value() == "statistics");
     CHECK(catalog.ListImages({}, 0, "")->records.size() == 2);
     harness.Reopen();
   }
   Catalog& catalog = harness.catalog();
-  CHECK(ReasonOf(catalog.Complete(job.id, 2, {MakeFacts("blob:x"), {}})) == "STALE_EPOCH");
+  CHECK(ReasonOf(catalog.Complete(job.id, 2, {{MakeFacts("blob:x")}, {}})) == "STALE_EPOCH");
   CHECK(ReasonOf(catalog.Fail(job.id, 1, FailOutcome::kRetry, kError)) == "STALE_EPOCH");
   CHECK(catalog.CountJobs()->running == 0);
-  REQUIRE(catalog.DeleteImage(completed->result->id).ok());
-  const auto after = catalog.Complete(job.id, 1, {MakeFacts("blob:result"), {}});
+  REQUIRE(catalog.DeleteImage(completed->results.at(0)->id).ok());
+  const auto after = catalog.Complete(job.id, 1, {{MakeFacts("blob:result")}, {}});
   REQUIRE(after.ok());
   CHECK(after->already_completed);
-  CHECK_FALSE(after->result.has_value());
+  CHECK_FALSE(after->results.at(0).has_value());
 }
 
 TEMPLATE_TEST_CASE("a result image comes exactly when the job makes one", "", CATALOGS) {
   TestType harness;
   Catalog& catalog = harness.catalog();
   const JobRecord job = AddJob(catalog, "1");
-  REQUIRE(catalog.CreateJob("r", job.image_id, {"analyze", "", ""}).ok());
+  REQUIRE(catalog.CreateJob("r", job.image_id, MakeSpec("analyze", "", "")).ok());
   const Lease with = MustLease(catalog);
   const Lease without = MustLease(catalog);
   const absl::Status none = catalog.Complete(with.job.id, 1, {}).status();
   CHECK(none.code() == absl::StatusCode::kInvalidArgument);
-  CHECK(catalog.Complete(without.job.id, 1, {MakeFacts("blob:x"), {}}).status().code() ==
+  CHECK(catalog.Complete(without.job.id, 1, {{MakeFacts("blob:x")}, {}}).status().code() ==
         absl::StatusCode::kInvalidArgument);
   CHECK(catalog.CountJobs()->running == 2);
   const auto completed = catalog.Complete(without.job.id, 1, {{}, "s"});
   REQUIRE(completed.ok());
-  CHECK_FALSE(completed->result.has_value());
+  CHECK(completed->results.empty());
   CHECK(catalog.Complete(without.job.id, 1, {{}, "s"})->already_completed);
 }
 
@@ -225,7 +226,7 @@ TEMPLATE_TEST_CASE("a former holder changes nothing", "", CATALOGS) {
     CHECK(catalog.GetLease(id, epoch).status().code() == absl::StatusCode::kFailedPrecondition);
     CHECK(ReasonOf(catalog.GetLease(id, epoch)) == "STALE_EPOCH");
     const absl::Status complete =
-        catalog.Complete(id, epoch, {MakeFacts("blob:late"), "late"}).status();
+        catalog.Complete(id, epoch, {{MakeFacts("blob:late")}, "late"}).status();
     CHECK(complete.code() == absl::StatusCode::kFailedPrecondition);
     CHECK(ReasonOf(complete) == "STALE_EPOCH");
     CheckSameJob(catalog.GetJob(id).value(), before);
@@ -249,8 +250,8 @@ TEMPLATE_TEST_CASE("a former holder changes nothing", "", CATALOGS) {
   }
   CHECK(catalog.GetJob(id)->coordinator == "successor");
   CHECK(RenewOne(catalog, "successor", id, 2) == LeaseVerdict::kRenewed);
-  CHECK(catalog.Complete(id, 2, {MakeFacts("blob:r"), {}}).ok());
-  CHECK(ReasonOf(catalog.Complete(id, 1, {MakeFacts("blob:late"), {}})) == "STALE_EPOCH");
+  CHECK(catalog.Complete(id, 2, {{MakeFacts("blob:r")}, {}}).ok());
+  CHECK(ReasonOf(catalog.Complete(id, 1, {{MakeFacts("blob:late")}, {}})) == "STALE_EPOCH");
 }
 
 TEMPLATE_TEST_CASE("a lease lives while it is renewed, by the monotonic clock alone", "",
@@ -304,7 +305,7 @@ TEMPLATE_TEST_CASE("a lease that ran out can be renewed until it is taken away",
   CHECK(RenewOne(catalog, "north", id, 1) == LeaseVerdict::kRenewed);
   CHECK(catalog.ExpireLeases()->empty());
   harness.clock.Advance(absl::Seconds(40));
-  CHECK(catalog.Complete(id, 1, {MakeFacts("blob:r"), {}}).ok());
+  CHECK(catalog.Complete(id, 1, {{MakeFacts("blob:r")}, {}}).ok());
   CHECK(catalog.ExpireLeases()->empty());
 }
 
@@ -514,7 +515,7 @@ TEMPLATE_TEST_CASE("a running job is cancelled through its holder", "", CATALOGS
     CHECK(catalog.ExpireLeases()->at(0).state == JobState::kCancelled);
   }
   SECTION("the result was faster") {
-    const auto completed = catalog.Complete(id, 1, {MakeFacts("blob:r"), {}});
+    const auto completed = catalog.Complete(id, 1, {{MakeFacts("blob:r")}, {}});
     REQUIRE(completed.ok());
     CHECK(completed->job.state == JobState::kSucceeded);
     CHECK_FALSE(completed->job.cancel_requested);
@@ -590,7 +591,7 @@ TEMPLATE_TEST_CASE("a full queue refuses jobs with a hint when to try again", ""
     CHECK(DetailOf(status, "actual") == "2");
     CHECK(base::GetErrorDetail(status).value().retry_after == absl::Seconds(5));
   };
-  refused(catalog.CreateJob("r-2", image.id, EqualizeSpec()).status());
+  refused(catalog.CreateJob("r-2", image.id, EqualizeSpec("other")).status());
   refused(catalog.BeginUpload(MakeHeader("next", EqualizeSpec()), "k").status());
   refused(catalog.FinishUpload("open", MakeFacts("blob:open")).status());
   CHECK_FALSE(catalog.GetUpload("open")->finished);

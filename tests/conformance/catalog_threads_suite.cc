@@ -43,7 +43,7 @@ TEMPLATE_TEST_CASE("whoever waits for work wakes when there is some", "", CATALO
     REQUIRE(catalog.LeaseNext("north", 0)->has_value());
   }
   if (way == 4) {
-    REQUIRE(catalog.CreateJob("r-2", image.id, EqualizeSpec()).ok());
+    REQUIRE(catalog.CreateJob("r-2", image.id, EqualizeSpec("other")).ok());
   }
   const std::string job = way == 0 ? "" : catalog.ListJobs({}, 0, "")->records.back().id;
   const std::string waiter_name = way == 4 ? "north" : "south";
@@ -76,7 +76,7 @@ TEMPLATE_TEST_CASE("whoever waits for work wakes when there is some", "", CATALO
       break;
     case 4:
       // Its place is free again.
-      CHECK(catalog.Complete(job, 1, {MakeFacts("blob:r"), {}}).ok());
+      CHECK(catalog.Complete(job, 1, {{MakeFacts("blob:r")}, {}}).ok());
       break;
     case 5:
       // A back-off ends; the clock moves before the waiter could have noticed it by itself.
@@ -148,7 +148,7 @@ TEMPLATE_TEST_CASE("hints tell of every change, until unsubscribed", "", CATALOG
   take();
   REQUIRE(catalog.CancelJob(job).ok());
   CHECK(take() == Hints{job});
-  CHECK_FALSE(catalog.Complete(job, 1, {MakeFacts("blob:late"), {}}).ok());
+  CHECK_FALSE(catalog.Complete(job, 1, {{MakeFacts("blob:late")}, {}}).ok());
   CHECK(take().empty());
   harness.clock.Advance(absl::Seconds(31));
   REQUIRE(catalog.ExpireLeases()->size() == 1);
@@ -354,7 +354,7 @@ class Storm {
   void Complete(const Lease& lease) {
     const auto completed = catalog_.Complete(
         lease.job.id, lease.job.epoch,
-        {MakeFacts("blob:" + lease.job.id + "-" + std::to_string(lease.job.epoch)), "s"});
+        {{MakeFacts("blob:" + lease.job.id + "-" + std::to_string(lease.job.epoch))}, "s"});
     Allow("complete", completed.status(), {"STALE_EPOCH"});
     if (completed.ok()) Ended(completed->job);
   }
@@ -415,8 +415,9 @@ class Storm {
     if (dice < 90) {
       const auto job = catalog_.GetJob(AnyJob(random));
       if (!job.ok()) return;
+      const std::string number = std::to_string(random() % 50);
       const auto again =
-          catalog_.CreateJob("r-" + std::to_string(random() % 50), job->image_id, EqualizeSpec());
+          catalog_.CreateJob("r-" + number, job->image_id, EqualizeSpec("operation-" + number));
       Allow("create", again.status(), {"REQUEST_ID_REUSED", "IMAGE_NOT_FOUND"});
       if (again.ok()) Add(*again);
       return;

@@ -74,7 +74,8 @@ inline std::vector<uint8_t> RandomContent(size_t size, uint32_t seed) {
 inline ImageFacts MakeFacts(const std::string& location, uint64_t size_bytes = 1234) {
   ImageFacts facts;
   facts.location = location;
-  facts.sha256.fill(0x5A);
+  // Of its own bytes.
+  facts.sha256 = Sha256Of({reinterpret_cast<const uint8_t*>(location.data()), location.size()});
   facts.size_bytes = size_bytes;
   facts.format = ImageFormat::kPng;
   facts.width = 640;
@@ -108,8 +109,21 @@ inline FinishedUpload AddImage(Catalog& catalog, const std::string& upload_id,
   return *std::move(finished);
 }
 
+// A job with one output, or with none when `tag` is empty.
+inline JobSpec MakeSpec(const std::string& operation, const std::string& tag,
+                        const std::string& reference_image_id = "") {
+  JobSpec spec;
+  spec.operation = operation;
+  spec.reference_image_id = reference_image_id;
+  if (tag.empty()) return spec;
+  JobOutput& output = spec.outputs.emplace_back();
+  output.operation = operation;
+  output.tag = tag;
+  return spec;
+}
+
 inline JobSpec EqualizeSpec(const std::string& operation = "equalize") {
-  return {operation, "EQUALIZED", ""};
+  return MakeSpec(operation, "EQUALIZED");
 }
 
 inline std::string ReasonOf(const absl::Status& status) {

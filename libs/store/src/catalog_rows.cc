@@ -1,6 +1,7 @@
 #include "catalog_rows.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <utility>
 
@@ -12,27 +13,22 @@ namespace {
 
 const char kImageColumns[] =
     "seq, id, name, location, sha256, size_bytes, format, width, height, channels, "
-    "bits_per_sample, create_time, tag, source_image_id, source_job_id";
+    "bits_per_sample, create_time, tag, source_image_id, source_job_id, expire_time";
 
 const char kJobColumns[] =
     "seq, id, image_id, image_name, operation, result_tag, reference_image_id, state, attempts, "
     "holder_deaths, epoch, coordinator, cancel_requested, not_before, result_image_id, error_code, "
-    "error_reason, error_message, error_metadata, create_time, start_time, end_time";
+    "error_reason, error_message, error_metadata, create_time, start_time, end_time, outputs, "
+    "results, refresh, blocked";
 
-// Keys and values, each with its length before it: any byte may stand in them.
-std::string EncodeMap(const std::map<std::string, std::string>& map) {
+// Texts with their lengths before them: any byte may stand in them.
+std::string EncodeTexts(const std::vector<std::string>& texts) {
   std::string bytes;
-  const auto append = [&bytes](const std::string& text) {
-    bytes += std::to_string(text.size()) + ":" + text;
-  };
-  for (const auto& [key, value] : map) {
-    append(key);
-    append(value);
-  }
+  for (const std::string& text : texts) bytes += std::to_string(text.size()) + ":" + text;
   return bytes;
 }
 
-std::map<std::string, std::string> DecodeMap(const std::string& bytes) {
+std::vector<std::string> DecodeTexts(const std::string& bytes) {
   std::vector<std::string> texts;
   size_t pos = 0;
   while (pos < bytes.size()) {
@@ -44,9 +40,63 @@ std::map<std::string, std::string> DecodeMap(const std::string& bytes) {
     texts.push_back(bytes.substr(pos + 1, size));
     pos += 1 + size;
   }
+  return texts;
+}
+
+std::string EncodeMap(const std::map<std::string, std::string>& map) {
+  std::vector<std::string> texts;
+  for (const auto& [key, value] : map) {
+    texts.push_back(key);
+    texts.push_back(value);
+  }
+  return EncodeTexts(texts);
+}
+
+std::map<std::string, std::string> DecodeMap(const std::string& bytes) {
+  const std::vector<std::string> texts = DecodeTexts(bytes);
   std::map<std::string, std::string> map;
   for (size_t i = 0; i + 1 < texts.size(); i += 2) map[texts[i]] = texts[i + 1];
   return map;
+}
+
+std::string EncodeOutputs(const std::vector<JobOutput>& outputs) {
+  std::vector<std::string> texts;
+  for (const JobOutput& output : outputs) {
+    texts.push_back(output.operation);
+    texts.push_back(std::to_string(output.format_version));
+    texts.push_back(output.tag);
+    texts.push_back(output.name_suffix);
+    texts.push_back(output.made_of.has_value() ? std::to_string(*output.made_of) : "");
+  }
+  return EncodeTexts(texts);
+}
+
+// `operation` and `result_tag`: of version 1, where a job had at most one output.
+std::vector<JobOutput> DecodeOutputs(const std::string& bytes, const std::string& operation,
+                                     const std::string& result_tag) {
+  std::vector<JobOutput> outputs;
+  if (bytes.empty() && !result_tag.empty()) {
+    JobOutput& output = outputs.emplace_back();
+    output.operation = operation;
+    output.tag = result_tag;
+    return outputs;
+  }
+  const std::vector<std::string> texts = DecodeTexts(bytes);
+  for (size_t i = 0; i + 5 <= texts.size(); i += 5) {
+    JobOutput& output = outputs.emplace_back();
+    output.operation = texts[i];
+    output.format_version = static_cast<uint32_t>(std::strtoul(texts[i + 1].c_str(), nullptr, 10));
+    output.tag = texts[i + 2];
+    output.name_suffix = texts[i + 3];
+    if (!texts[i + 4].empty()) {
+      output.made_of = static_cast<uint32_t>(std::strtoul(texts[i + 4].c_str(), nullptr, 10));
+    }
+  }
+  return outputs;
+}
+
+std::string FirstTag(const JobSpec& spec) {
+  return spec.outputs.empty() ? std::string() : spec.outputs.front().tag;
 }
 
 std::optional<absl::Time> OptionalTime(std::optional<int64_t> micros) {
@@ -77,6 +127,7 @@ NumberedImage ReadImage(const Statement& row) {
   image.tag = row.Bytes(12);
   image.source_image_id = row.Bytes(13);
   image.source_job_id = row.Bytes(14);
+  image.expire_time = OptionalTime(row.OptionalInt(15));
   return numbered;
 }
 
@@ -88,7 +139,6 @@ NumberedJob ReadJob(const Statement& row) {
   job.image_id = row.Bytes(2);
   job.image_name = row.Bytes(3);
   job.spec.operation = row.Bytes(4);
-  job.spec.result_tag = row.Bytes(5);
   job.spec.reference_image_id = row.Bytes(6);
   job.state = static_cast<JobState>(row.Int(7));
   job.attempts = static_cast<uint32_t>(row.Int(8));
@@ -109,6 +159,14 @@ NumberedJob ReadJob(const Statement& row) {
   job.create_time = FromMicros(row.Int(19));
   job.start_time = OptionalTime(row.OptionalInt(20));
   job.end_time = OptionalTime(row.OptionalInt(21));
+  job.spec.outputs = DecodeOutputs(row.Bytes(22), job.spec.operation, row.Bytes(5));
+  job.result_image_ids = DecodeTexts(row.Bytes(23));
+  if (job.result_image_ids.empty() && !job.result_image_id.empty()) {
+    job.result_image_ids.push_back(job.result_image_id);
+  }
+  job.result_image_ids.resize(job.spec.outputs.size());
+  job.spec.refresh = row.Int(24) != 0;
+  job.blocked = row.Int(25) != 0;
   return numbered;
 }
 
@@ -152,8 +210,9 @@ absl::StatusOr<std::optional<ImageRecord>> FindImage(Database& db, const std::st
 }
 
 absl::Status InsertImage(Database& db, const ImageRecord& image) {
-  static const std::string sql = std::string("INSERT INTO images (") + kImageColumns +
-                                 ") VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+  static const std::string sql =
+      std::string("INSERT INTO images (") + kImageColumns +
+      ", use_time) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
   HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
   return statement.Bind(image.id)
       .Bind(image.name)
@@ -169,6 +228,8 @@ absl::Status InsertImage(Database& db, const ImageRecord& image) {
       .Bind(image.tag)
       .Bind(image.source_image_id)
       .Bind(image.source_job_id)
+      .Bind(OptionalMicros(image.expire_time))
+      .Bind(ToMicros(image.create_time))
       .Run();
 }
 
@@ -205,13 +266,23 @@ absl::StatusOr<std::optional<JobRecord>> FindJob(Database& db, const std::string
   return OneJob(std::move(statement));
 }
 
-absl::StatusOr<std::optional<JobRecord>> FindJobByRequest(Database& db,
-                                                          const std::string& request_id) {
+absl::StatusOr<std::optional<JobRecord>> FindLiveJobOfSet(Database& db, const std::string& set_key,
+                                                          bool refresh) {
   static const std::string sql =
-      std::string("SELECT ") + kJobColumns + " FROM jobs WHERE request_id = ?";
+      std::string("SELECT ") + kJobColumns +
+      " FROM jobs INDEXED BY jobs_live_set WHERE set_key = ? AND set_key IS NOT NULL AND state IN "
+      "(1, 2) AND cancel_requested = 0 ORDER BY seq";
   HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
-  statement.Bind(request_id);
-  return OneJob(std::move(statement));
+  statement.BindBlob(set_key);
+  while (true) {
+    HISTEQ_ASSIGN_OR_RETURN(const bool found, statement.Step());
+    if (!found) return std::optional<JobRecord>();
+    JobRecord job = ReadJob(statement).job;
+    const bool has_old =
+        !job.spec.refresh && std::any_of(job.result_image_ids.begin(), job.result_image_ids.end(),
+                                         [](const std::string& id) { return !id.empty(); });
+    if (!refresh || !has_old) return std::optional<JobRecord>(std::move(job));
+  }
 }
 
 absl::StatusOr<std::optional<JobRecord>> FindReadyJob(Database& db) {
@@ -222,30 +293,46 @@ absl::StatusOr<std::optional<JobRecord>> FindReadyJob(Database& db) {
   return OneJob(std::move(statement));
 }
 
-absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& request_id) {
+absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& set_key) {
   HISTEQ_ASSIGN_OR_RETURN(
       Statement statement,
-      db.Prepare("INSERT INTO jobs (id, request_id, image_id, image_name, operation, result_tag, "
+      db.Prepare("INSERT INTO jobs (id, image_id, image_name, operation, result_tag, "
                  "reference_image_id, state, attempts, holder_deaths, epoch, coordinator, "
-                 "cancel_requested, not_before, result_image_id, create_time) VALUES (?, ?, ?, ?, "
-                 "?, ?, ?, ?, 0, 0, 0, '', 0, 0, '', ?)"));
-  statement.Bind(job.id);
-  BindTextOrNull(statement, request_id);
-  statement.Bind(job.image_id)
+                 "cancel_requested, not_before, result_image_id, create_time, start_time, "
+                 "end_time, outputs, results, refresh, blocked, set_key) VALUES (?, ?, ?, ?, ?, ?, "
+                 "?, 0, 0, 0, '', 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+  statement.Bind(job.id)
+      .Bind(job.image_id)
       .Bind(job.image_name)
       .BindBlob(job.spec.operation)
-      .Bind(job.spec.result_tag);
+      .Bind(FirstTag(job.spec));
   BindTextOrNull(statement, job.spec.reference_image_id);
-  return statement.Bind(static_cast<int64_t>(job.state)).Bind(ToMicros(job.create_time)).Run();
+  statement.Bind(static_cast<int64_t>(job.state))
+      .Bind(job.result_image_id)
+      .Bind(ToMicros(job.create_time))
+      .Bind(OptionalMicros(job.start_time))
+      .Bind(OptionalMicros(job.end_time))
+      .BindBlob(EncodeOutputs(job.spec.outputs))
+      .BindBlob(EncodeTexts(job.result_image_ids))
+      .Bind(static_cast<int64_t>(job.spec.refresh))
+      .Bind(static_cast<int64_t>(job.blocked));
+  if (set_key.empty()) {
+    statement.BindNull();
+  } else {
+    statement.BindBlob(set_key);
+  }
+  return statement.Run();
 }
 
 absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint64_t epoch) {
   HISTEQ_ASSIGN_OR_RETURN(
       Statement statement,
-      db.Prepare("UPDATE jobs SET state = ?, attempts = ?, holder_deaths = ?, epoch = ?, "
-                 "coordinator = ?, cancel_requested = ?, not_before = ?, result_image_id = ?, "
-                 "error_code = ?, error_reason = ?, error_message = ?, error_metadata = ?, "
-                 "start_time = ?, end_time = ? WHERE id = ? AND epoch = ? AND state = ?"));
+      db.Prepare(
+          "UPDATE jobs SET state = ?, attempts = ?, holder_deaths = ?, epoch = ?, "
+          "coordinator = ?, cancel_requested = ?, not_before = ?, result_image_id = ?, "
+          "error_code = ?, error_reason = ?, error_message = ?, error_metadata = ?, "
+          "start_time = ?, end_time = ?, results = ?, blocked = ? WHERE id = ? AND epoch = ? "
+          "AND state = ?"));
   statement.Bind(static_cast<int64_t>(job.state))
       .Bind(static_cast<int64_t>(job.attempts))
       .Bind(static_cast<int64_t>(job.holder_deaths))
@@ -257,6 +344,8 @@ absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint6
   BindError(statement, job.error);
   statement.Bind(OptionalMicros(job.start_time))
       .Bind(OptionalMicros(job.end_time))
+      .BindBlob(EncodeTexts(job.result_image_ids))
+      .Bind(static_cast<int64_t>(job.blocked))
       .Bind(job.id)
       .Bind(static_cast<int64_t>(epoch))
       .Bind(static_cast<int64_t>(state));
@@ -311,20 +400,72 @@ absl::StatusOr<uint64_t> CountJobRows(Database& db, JobState state) {
 }
 
 absl::StatusOr<std::optional<std::string>> FindJobUsing(Database& db, const std::string& image_id) {
-  for (const std::string column : {"image_id", "reference_image_id"}) {
-    HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare("SELECT id FROM jobs WHERE " + column +
-                                                            " = ? AND state IN (1, 2) LIMIT 1"));
+  for (const std::string sql :
+       {"SELECT id FROM jobs INDEXED BY jobs_live_image WHERE image_id = ? AND state IN (1, 2) "
+        "LIMIT 1",
+        "SELECT id FROM jobs WHERE reference_image_id = ? AND state IN (1, 2) LIMIT 1"}) {
+    HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
     HISTEQ_ASSIGN_OR_RETURN(const bool found, statement.Bind(image_id).Step());
     if (found) return std::optional<std::string>(statement.Bytes(0));
   }
   return std::optional<std::string>();
 }
 
+absl::StatusOr<std::optional<std::string>> FindJobWithResult(Database& db,
+                                                             const std::string& source_image_id,
+                                                             const std::string& image_id) {
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement statement,
+      db.Prepare("SELECT id, results FROM jobs INDEXED BY jobs_live_image WHERE image_id = ? AND "
+                 "state IN (1, 2)"));
+  statement.Bind(source_image_id);
+  while (true) {
+    HISTEQ_ASSIGN_OR_RETURN(const bool more, statement.Step());
+    if (!more) return std::optional<std::string>();
+    for (const std::string& id : DecodeTexts(statement.Bytes(1))) {
+      if (id == image_id) return std::optional<std::string>(statement.Bytes(0));
+    }
+  }
+}
+
+absl::StatusOr<std::optional<RequestRow>> FindRequest(Database& db, const std::string& id) {
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement row,
+      db.Prepare("SELECT job_id, image_id, operation_sha256 FROM requests WHERE id = ?"));
+  HISTEQ_ASSIGN_OR_RETURN(const bool found, row.Bind(id).Step());
+  if (!found) return std::optional<RequestRow>();
+  return std::optional<RequestRow>({id, row.Bytes(0), row.Bytes(1), row.Bytes(2)});
+}
+
+absl::Status InsertRequest(Database& db, const RequestRow& request) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                          db.Prepare("INSERT INTO requests (id, job_id, image_id, "
+                                     "operation_sha256) VALUES (?, ?, ?, ?)"));
+  return statement.Bind(request.id)
+      .Bind(request.job_id)
+      .Bind(request.image_id)
+      .BindBlob(request.operation_sha256)
+      .Run();
+}
+
+absl::Status TakeBack(Database& db, const std::string& request_id) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                          db.Prepare("UPDATE requests SET taken_back = 1 WHERE id = ?"));
+  return statement.Bind(request_id).Run();
+}
+
+absl::StatusOr<bool> AnyRequest(Database& db, const std::string& job_id) {
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement row,
+      db.Prepare("SELECT 1 FROM requests WHERE job_id = ? AND taken_back = 0 LIMIT 1"));
+  return row.Bind(job_id).Step();
+}
+
 absl::StatusOr<std::optional<UploadRow>> FindUpload(Database& db, const std::string& id) {
   HISTEQ_ASSIGN_OR_RETURN(
       Statement row,
       db.Prepare("SELECT id, name, size_bytes, sha256, operation, result_tag, reference_image_id, "
-                 "blob_key, image_id, job_id, touch_time FROM uploads WHERE id = ?"));
+                 "blob_key, image_id, job_id, touch_time, outputs FROM uploads WHERE id = ?"));
   HISTEQ_ASSIGN_OR_RETURN(const bool found, row.Bind(id).Step());
   if (!found) return std::optional<UploadRow>();
   UploadRow result;
@@ -334,7 +475,10 @@ absl::StatusOr<std::optional<UploadRow>> FindUpload(Database& db, const std::str
   if (const auto size = row.OptionalInt(2)) header.size_bytes = static_cast<uint64_t>(*size);
   if (const auto sha256 = row.OptionalBytes(3)) header.sha256 = DigestFromBytes(*sha256);
   if (const auto operation = row.OptionalBytes(4)) {
-    header.job = JobSpec{*operation, row.Bytes(5), row.Bytes(6)};
+    JobSpec& job = header.job.emplace();
+    job.operation = *operation;
+    job.outputs = DecodeOutputs(row.Bytes(11), *operation, row.Bytes(5));
+    job.reference_image_id = row.Bytes(6);
   }
   result.upload.blob_key = row.Bytes(7);
   result.image_id = row.Bytes(8);
@@ -347,8 +491,10 @@ absl::StatusOr<std::optional<UploadRow>> FindUpload(Database& db, const std::str
 absl::Status InsertUpload(Database& db, const UploadRecord& upload) {
   HISTEQ_ASSIGN_OR_RETURN(
       Statement statement,
-      db.Prepare("INSERT INTO uploads (id, name, size_bytes, sha256, operation, result_tag, "
-                 "reference_image_id, blob_key, touch_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+      db.Prepare(
+          "INSERT INTO uploads (id, name, size_bytes, sha256, operation, result_tag, "
+          "reference_image_id, outputs, blob_key, touch_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "
+          "?)"));
   const UploadHeader& header = upload.header;
   statement.Bind(header.upload_id).Bind(header.name);
   statement.Bind(header.size_bytes.has_value()
@@ -360,10 +506,11 @@ absl::Status InsertUpload(Database& db, const UploadRecord& upload) {
     statement.BindNull();
   }
   if (header.job.has_value()) {
-    statement.BindBlob(header.job->operation).Bind(header.job->result_tag);
+    statement.BindBlob(header.job->operation).Bind(FirstTag(*header.job));
     BindTextOrNull(statement, header.job->reference_image_id);
+    statement.BindBlob(EncodeOutputs(header.job->outputs));
   } else {
-    statement.BindNull().BindNull().BindNull();
+    statement.BindNull().BindNull().BindNull().BindBlob("");
   }
   return statement.Bind(upload.blob_key).Bind(ToMicros(upload.touch_time)).Run();
 }

@@ -31,12 +31,14 @@ absl::StatusOr<std::vector<NumberedImage>> ListImageRows(Database& db, const std
 
 // ---- jobs
 absl::StatusOr<std::optional<JobRecord>> FindJob(Database& db, const std::string& id);
-absl::StatusOr<std::optional<JobRecord>> FindJobByRequest(Database& db,
-                                                          const std::string& request_id);
+// The oldest that is not final, makes this set of outputs, and was not told to end; for a refresh
+// one that has none of them from before.
+absl::StatusOr<std::optional<JobRecord>> FindLiveJobOfSet(Database& db, const std::string& set_key,
+                                                          bool refresh);
 // The oldest that is queued and not backing off.
 absl::StatusOr<std::optional<JobRecord>> FindReadyJob(Database& db);
-// `request_id` empty: none.
-absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& request_id);
+// `set_key` empty: none.
+absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& set_key);
 // Writes all that can change of a job that is now in `state` under `epoch`; INTERNAL when it is
 // not.
 absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint64_t epoch);
@@ -54,6 +56,25 @@ absl::StatusOr<std::optional<absl::Time>> FindNextWaiting(Database& db);
 absl::StatusOr<uint64_t> CountJobRows(Database& db, JobState state);
 // Any job that is not final and reads the image, as its source or reference.
 absl::StatusOr<std::optional<std::string>> FindJobUsing(Database& db, const std::string& image_id);
+
+// Any job that is not final and has a derivative of its source among its results.
+absl::StatusOr<std::optional<std::string>> FindJobWithResult(Database& db,
+                                                             const std::string& source_image_id,
+                                                             const std::string& image_id);
+
+// ---- requests
+struct RequestRow {
+  std::string id;
+  std::string job_id;
+  std::string image_id;
+  // Empty: not known.
+  std::string operation_sha256;
+};
+absl::StatusOr<std::optional<RequestRow>> FindRequest(Database& db, const std::string& id);
+absl::Status InsertRequest(Database& db, const RequestRow& request);
+absl::Status TakeBack(Database& db, const std::string& request_id);
+// Whether a request of the job is left that was not taken back.
+absl::StatusOr<bool> AnyRequest(Database& db, const std::string& job_id);
 
 // ---- uploads, as stored: `image` and `job` of the record stay empty.
 struct UploadRow {

@@ -124,6 +124,7 @@ ALTER TABLE jobs ADD COLUMN results BLOB NOT NULL DEFAULT x'';
 ALTER TABLE jobs ADD COLUMN set_key BLOB;
 ALTER TABLE jobs ADD COLUMN refresh INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE uploads ADD COLUMN outputs BLOB NOT NULL DEFAULT x'';
 DROP INDEX jobs_ready;
 CREATE INDEX jobs_ready ON jobs (seq) WHERE state = 1 AND not_before = 0 AND blocked = 0;
 CREATE INDEX jobs_live_set ON jobs (set_key) WHERE state IN (1, 2) AND set_key IS NOT NULL;

@@ -16,7 +16,9 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "catalog_rows.h"
+#include "derivation.h"
 #include "hint_hub.h"
+#include "image_removal.h"
 #include "job_transitions.h"
 #include "lease_book.h"
 #include "page_token.h"
@@ -71,8 +73,14 @@ absl::Status StaleEpoch(const JobRecord& job, uint64_t epoch) {
 }
 
 bool SameSpec(const JobSpec& a, const JobSpec& b) {
-  return a.operation == b.operation && a.result_tag == b.result_tag &&
-         a.reference_image_id == b.reference_image_id;
+  return a.operation == b.operation && a.reference_image_id == b.reference_image_id;
+}
+
+// The request of an upload's job; clients' ids have no colon.
+std::string UploadRequestId(const std::string& upload_id) { return "upload:" + upload_id; }
+
+std::string OperationDigest(const std::string& operation) {
+  return ToBytes(Sha256Of({reinterpret_cast<const uint8_t*>(operation.data()), operation.size()}));
 }
 
 // The name of the part in which the headers differ; empty: none.
@@ -112,7 +120,11 @@ class SqliteCatalog final : public Catalog {
   absl::StatusOr<ImageRecord> GetImage(const std::string& image_id) override;
   absl::StatusOr<Page<ImageRecord>> ListImages(const ImageFilter& filter, uint32_t page_size,
                                                const std::string& page_token) override;
-  absl::StatusOr<ImageRecord> DeleteImage(const std::string& image_id) override;
+  absl::StatusOr<ImageDescription> DescribeImage(const std::string& image_id) override;
+  absl::StatusOr<RemovedImages> DeleteImage(const std::string& image_id) override;
+  absl::StatusOr<RemovedImages> ExpireImages(const std::function<bool(const std::string&)>& in_use,
+                                             uint32_t max_images) override;
+  absl::Status TouchImages(const std::vector<std::string>& image_ids) override;
   absl::StatusOr<std::optional<std::string>> GetImageStatistics(
       const std::string& image_id) override;
   absl::StatusOr<BlobUse> UseOfBlob(const std::string& key, const std::string& location) override;
@@ -123,6 +135,8 @@ class SqliteCatalog final : public Catalog {
   absl::StatusOr<Page<JobRecord>> ListJobs(const JobFilter& filter, uint32_t page_size,
                                            const std::string& page_token) override;
   absl::StatusOr<JobRecord> CancelJob(const std::string& job_id) override;
+  absl::StatusOr<JobRecord> TakeBackRequest(const std::string& job_id,
+                                            const std::string& request_id) override;
   absl::StatusOr<QueueCounts> CountJobs() override;
 
   absl::StatusOr<std::optional<Lease>> LeaseNext(const std::string& coordinator,
@@ -172,9 +186,19 @@ class SqliteCatalog final : public Catalog {
   absl::Status CheckRoom(Database& db) const;
   absl::Status CheckQueue(Database& db) const;
   absl::Status CheckReference(Database& db, const JobSpec& spec) const;
-  // Inserts a job in state kQueued, with its hints.
+  // The job that serves the request: a new one, with its hints, or one that is there.
   absl::StatusOr<JobRecord> Queue(WriteContext& context, const ImageRecord& image,
                                   const JobSpec& spec, const std::string& request_id);
+  absl::StatusOr<JobRecord> Cancel(WriteContext& context, JobRecord job);
+  // After a job became final: those that waited for it go on.
+  absl::Status Release(WriteContext& context, const JobRecord& job);
+  Derivation DerivationOf(Database& db) const { return {db, Now(), limits_.result_ttl}; }
+  // Removes the next image after `cursor` of those that `sql` lists, unless it is needed, with what
+  // was made of it. False: there is none. `sql` gives seq, id, order; parameters: the last order
+  // and seq, and `until`.
+  absl::StatusOr<bool> RemoveNext(Database& db, const char* sql, absl::Time until,
+                                  const std::function<bool(const std::string&)>& in_use,
+                                  std::pair<int64_t, int64_t>& cursor, RemovedImages& removed);
   // The job under `epoch`, running, or an error.
   absl::StatusOr<JobRecord> FindLeased(Database& db, const std::string& job_id, uint64_t epoch);
   // Writes a job that was running under its epoch and is no more, with lease and hints.
@@ -351,8 +375,32 @@ absl::StatusOr<UploadRecord> SqliteCatalog::GetUpload(const std::string& upload_
 
 absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const ImageRecord& image,
                                                const JobSpec& spec, const std::string& request_id) {
-  HISTEQ_RETURN_IF_ERROR(CheckReference(context.db, spec));
-  HISTEQ_RETURN_IF_ERROR(CheckQueue(context.db));
+  Database& db = context.db;
+  HISTEQ_RETURN_IF_ERROR(CheckReference(db, spec));
+  const RequestRow request{request_id, "", image.id, OperationDigest(spec.operation)};
+  const auto requested = [&](JobRecord job) -> absl::StatusOr<JobRecord> {
+    RequestRow row = request;
+    row.job_id = job.id;
+    HISTEQ_RETURN_IF_ERROR(InsertRequest(db, row));
+    return job;
+  };
+  Derivation derivation = DerivationOf(db);
+  const std::string set_key = SetKey(image.facts.sha256, spec);
+  if (!set_key.empty()) {
+    HISTEQ_ASSIGN_OR_RETURN(auto same, FindLiveJobOfSet(db, set_key, spec.refresh));
+    bool join = same.has_value();
+    if (join && same->spec.refresh && !spec.refresh) {
+      // While it is made anew, what is there serves the others.
+      HISTEQ_ASSIGN_OR_RETURN(const bool there, derivation.AllThere(image, spec.outputs));
+      join = !there;
+    }
+    if (join) {
+      HISTEQ_RETURN_IF_ERROR(derivation.Join(*same, image));
+      same->max_attempts = limits_.max_attempts;
+      leases_.FillProgress(*same);
+      return requested(*std::move(same));
+    }
+  }
   JobRecord job;
   job.id = "job-" + RandomHex128();
   job.image_id = image.id;
@@ -360,12 +408,14 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
   job.spec = spec;
   job.max_attempts = limits_.max_attempts;
   job.create_time = Now();
-  HISTEQ_RETURN_IF_ERROR(InsertJob(context.db, job, request_id));
-  context.on_commit.push_back([this, id = job.id] {
+  HISTEQ_RETURN_IF_ERROR(derivation.Attach(job, image));
+  if (!IsFinal(job.state)) HISTEQ_RETURN_IF_ERROR(CheckQueue(db));
+  HISTEQ_RETURN_IF_ERROR(InsertJob(db, job, set_key));
+  context.on_commit.push_back([this, id = job.id, ready = !job.blocked && !IsFinal(job.state)] {
     HintJob(id);
-    HintWork(absl::ZeroDuration());
+    if (ready) HintWork(absl::ZeroDuration());
   });
-  return job;
+  return requested(std::move(job));
 }
 
 absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& upload_id,
@@ -390,8 +440,8 @@ absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& up
     finished.image.create_time = Now();
     HISTEQ_RETURN_IF_ERROR(InsertImage(db, finished.image));
     if (row->upload.header.job.has_value()) {
-      HISTEQ_ASSIGN_OR_RETURN(finished.job,
-                              Queue(context, finished.image, *row->upload.header.job, ""));
+      HISTEQ_ASSIGN_OR_RETURN(finished.job, Queue(context, finished.image, *row->upload.header.job,
+                                                  UploadRequestId(upload_id)));
     }
     HISTEQ_ASSIGN_OR_RETURN(Statement statement,
                             db.Prepare("UPDATE uploads SET image_id = ?, job_id = ? WHERE id = ?"));
@@ -466,19 +516,143 @@ absl::StatusOr<Page<ImageRecord>> SqliteCatalog::ListImages(const ImageFilter& f
   return page;
 }
 
-absl::StatusOr<ImageRecord> SqliteCatalog::DeleteImage(const std::string& image_id) {
-  return Write([&](WriteContext& context) -> absl::StatusOr<ImageRecord> {
-    HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(context.db, image_id));
-    if (!image.has_value()) return ImageNotFound(image_id);
-    HISTEQ_ASSIGN_OR_RETURN(const auto job, FindJobUsing(context.db, image_id));
-    if (job.has_value()) {
-      return StoreError(
-          absl::StatusCode::kFailedPrecondition, "IMAGE_IN_USE",
-          fmt::format("job {} still reads image {}: cancel it or wait for it", *job, image_id),
-          {{"job", *job}});
+absl::StatusOr<ImageDescription> SqliteCatalog::DescribeImage(const std::string& image_id) {
+  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  Database& db = snapshot.db();
+  ImageDescription description;
+  HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, image_id));
+  if (!image.has_value()) return ImageNotFound(image_id);
+  description.image = *std::move(image);
+  HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                          db.Prepare("SELECT operation, job_id, image_id FROM derivatives WHERE "
+                                     "source_image_id = ? ORDER BY seq LIMIT 1000"));
+  row.Bind(image_id);
+  while (true) {
+    HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return description;
+    DerivativeRecord derivative;
+    derivative.operation = row.Bytes(0);
+    derivative.job_id = row.Bytes(1);
+    if (const std::string id = row.Bytes(2); !id.empty()) {
+      derivative.state = JobState::kSucceeded;
+      HISTEQ_ASSIGN_OR_RETURN(derivative.image, FindImage(db, id));
+      // Between the two statements it was removed.
+      if (!derivative.image.has_value()) continue;
+    } else {
+      HISTEQ_ASSIGN_OR_RETURN(const auto job, FindJob(db, derivative.job_id));
+      if (!job.has_value() || job->state == JobState::kCancelled) continue;
+      // Likewise: it is there with the next look.
+      derivative.state = job->state == JobState::kSucceeded ? JobState::kRunning : job->state;
+      if (job->state == JobState::kFailed) derivative.error = job->error;
     }
-    HISTEQ_RETURN_IF_ERROR(DeleteImageRow(context.db, image_id));
-    return *std::move(image);
+    description.derivatives.push_back(std::move(derivative));
+  }
+}
+
+absl::StatusOr<RemovedImages> SqliteCatalog::DeleteImage(const std::string& image_id) {
+  return Write([&](WriteContext& context) -> absl::StatusOr<RemovedImages> {
+    ImageRemoval removal(context.db);
+    HISTEQ_ASSIGN_OR_RETURN(const auto job, removal.Collect(image_id));
+    if (job.has_value()) {
+      return StoreError(absl::StatusCode::kFailedPrecondition, "IMAGE_IN_USE",
+                        fmt::format("job {} still needs image {}, or something made of it: cancel "
+                                    "it or wait for it",
+                                    *job, image_id),
+                        {{"job", *job}});
+    }
+    if (!removal.found()) return ImageNotFound(image_id);
+    return removal.Remove();
+  });
+}
+
+absl::StatusOr<bool> SqliteCatalog::RemoveNext(
+    Database& db, const char* sql, absl::Time until,
+    const std::function<bool(const std::string&)>& in_use, std::pair<int64_t, int64_t>& cursor,
+    RemovedImages& removed) {
+  std::string id;
+  {
+    HISTEQ_ASSIGN_OR_RETURN(Statement row, db.Prepare(sql));
+    row.Bind(cursor.first).Bind(cursor.second).Bind(ToMicros(until));
+    HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return false;
+    cursor = {row.Int(2), row.Int(0)};
+    id = row.Bytes(1);
+  }
+  ImageRemoval removal(db);
+  HISTEQ_ASSIGN_OR_RETURN(const auto job, removal.Collect(id));
+  if (job.has_value() ||
+      std::any_of(removal.images().begin(), removal.images().end(),
+                  [&in_use](const ImageRecord& image) { return in_use(image.id); })) {
+    return true;
+  }
+  HISTEQ_ASSIGN_OR_RETURN(RemovedImages more, removal.Remove());
+  for (ImageRecord& image : more.images) removed.images.push_back(std::move(image));
+  for (std::string& location : more.freed_locations) {
+    removed.freed_locations.push_back(std::move(location));
+  }
+  return true;
+}
+
+absl::StatusOr<RemovedImages> SqliteCatalog::ExpireImages(
+    const std::function<bool(const std::string&)>& in_use, uint32_t max_images) {
+  // Most looks find nothing, and cost no transaction.
+  {
+    HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+    HISTEQ_ASSIGN_OR_RETURN(
+        Statement row,
+        snapshot.db().Prepare(
+            "SELECT 1 FROM images WHERE expire_time IS NOT NULL AND expire_time <= ? LIMIT 1"));
+    HISTEQ_ASSIGN_OR_RETURN(bool work, row.Bind(ToMicros(Now())).Step());
+    if (!work && limits_.derivative_budget_bytes > 0) {
+      HISTEQ_ASSIGN_OR_RETURN(const uint64_t bytes, DerivedBytes(snapshot.db()));
+      work = bytes > limits_.derivative_budget_bytes;
+    }
+    if (!work) return RemovedImages();
+  }
+  return Write([&](WriteContext& context) -> absl::StatusOr<RemovedImages> {
+    Database& db = context.db;
+    RemovedImages removed;
+    const absl::Time now = Now();
+    constexpr int64_t kOldest = std::numeric_limits<int64_t>::min();
+    std::pair<int64_t, int64_t> cursor{kOldest, 0};
+    while (removed.images.size() < max_images) {
+      HISTEQ_ASSIGN_OR_RETURN(
+          const bool more,
+          RemoveNext(db,
+                     "SELECT seq, id, expire_time FROM images WHERE expire_time IS NOT NULL AND "
+                     "(expire_time, seq) > (?, ?) AND expire_time <= ? ORDER BY expire_time, seq "
+                     "LIMIT 1",
+                     now, in_use, cursor, removed));
+      if (!more) break;
+    }
+    if (limits_.derivative_budget_bytes == 0) return removed;
+    cursor = {kOldest, 0};
+    while (removed.images.size() < max_images) {
+      HISTEQ_ASSIGN_OR_RETURN(const uint64_t bytes, DerivedBytes(db));
+      if (bytes <= limits_.derivative_budget_bytes) break;
+      HISTEQ_ASSIGN_OR_RETURN(
+          const bool more,
+          RemoveNext(db,
+                     "SELECT seq, id, use_time FROM images WHERE tag <> '' AND (use_time, seq) > "
+                     "(?, ?) AND use_time <= ? ORDER BY use_time, seq LIMIT 1",
+                     absl::FromUnixMicros(std::numeric_limits<int64_t>::max() / 2), in_use, cursor,
+                     removed));
+      if (!more) break;
+    }
+    return removed;
+  });
+}
+
+absl::Status SqliteCatalog::TouchImages(const std::vector<std::string>& image_ids) {
+  if (image_ids.empty()) return absl::OkStatus();
+  return writes_.Run([&](WriteContext& context) -> absl::Status {
+    for (const std::string& id : image_ids) {
+      HISTEQ_ASSIGN_OR_RETURN(
+          Statement statement,
+          context.db.Prepare("UPDATE images SET use_time = ? WHERE id = ? AND use_time < ?"));
+      HISTEQ_RETURN_IF_ERROR(statement.Bind(ToMicros(Now())).Bind(id).Bind(ToMicros(Now())).Run());
+    }
+    return absl::OkStatus();
   });
 }
 
@@ -515,12 +689,15 @@ absl::StatusOr<JobRecord> SqliteCatalog::CreateJob(const std::string& request_id
                                                    const std::string& image_id,
                                                    const JobSpec& spec) {
   return Write([&](WriteContext& context) -> absl::StatusOr<JobRecord> {
-    HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobByRequest(context.db, request_id));
-    if (job.has_value()) {
-      if (job->image_id != image_id) return Reused("REQUEST_ID_REUSED", request_id, "image_id");
-      if (!SameSpec(job->spec, spec)) return Reused("REQUEST_ID_REUSED", request_id, "operation");
-      job->max_attempts = limits_.max_attempts;
-      leases_.FillProgress(*job);
+    HISTEQ_ASSIGN_OR_RETURN(const auto request, FindRequest(context.db, request_id));
+    if (request.has_value()) {
+      HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobComplete(context.db, request->job_id));
+      if (!job.has_value()) return JobNotFound(request->job_id);
+      if (request->image_id != image_id) return Reused("REQUEST_ID_REUSED", request_id, "image_id");
+      const std::string& known = request->operation_sha256;
+      if (known.empty() ? !SameSpec(job->spec, spec) : known != OperationDigest(spec.operation)) {
+        return Reused("REQUEST_ID_REUSED", request_id, "operation");
+      }
       return *std::move(job);
     }
     HISTEQ_ASSIGN_OR_RETURN(const auto image, FindImage(context.db, image_id));
@@ -563,26 +740,67 @@ absl::StatusOr<Page<JobRecord>> SqliteCatalog::ListJobs(const JobFilter& filter,
   return page;
 }
 
+absl::StatusOr<JobRecord> SqliteCatalog::Cancel(WriteContext& context, JobRecord job) {
+  if (IsFinal(job.state) || job.cancel_requested) return job;
+  const JobState before = job.state;
+  if (before == JobState::kQueued) {
+    job.state = JobState::kCancelled;
+    job.end_time = Now();
+    job.not_before.reset();
+    job.blocked = false;
+  } else {
+    job.cancel_requested = true;
+  }
+  HISTEQ_RETURN_IF_ERROR(UpdateJob(context.db, job, before, job.epoch));
+  context.on_commit.push_back([this, id = job.id, epoch = job.epoch] {
+    leases_.RequestCancel(id, epoch);
+    HintJob(id);
+  });
+  HISTEQ_RETURN_IF_ERROR(Release(context, job));
+  return job;
+}
+
 absl::StatusOr<JobRecord> SqliteCatalog::CancelJob(const std::string& job_id) {
   return Write([&](WriteContext& context) -> absl::StatusOr<JobRecord> {
     HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobComplete(context.db, job_id));
     if (!job.has_value()) return JobNotFound(job_id);
-    if (IsFinal(job->state) || job->cancel_requested) return *std::move(job);
-    const JobState before = job->state;
-    if (before == JobState::kQueued) {
-      job->state = JobState::kCancelled;
-      job->end_time = Now();
-      job->not_before.reset();
-    } else {
-      job->cancel_requested = true;
-    }
-    HISTEQ_RETURN_IF_ERROR(UpdateJob(context.db, *job, before, job->epoch));
-    context.on_commit.push_back([this, id = job->id, epoch = job->epoch] {
-      leases_.RequestCancel(id, epoch);
-      HintJob(id);
-    });
-    return *std::move(job);
+    return Cancel(context, *std::move(job));
   });
+}
+
+absl::StatusOr<JobRecord> SqliteCatalog::TakeBackRequest(const std::string& job_id,
+                                                         const std::string& request_id) {
+  return Write([&](WriteContext& context) -> absl::StatusOr<JobRecord> {
+    Database& db = context.db;
+    HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobComplete(db, job_id));
+    if (!job.has_value()) return JobNotFound(job_id);
+    HISTEQ_ASSIGN_OR_RETURN(auto request, FindRequest(db, request_id));
+    if (!request.has_value() || request->job_id != job_id) {
+      HISTEQ_ASSIGN_OR_RETURN(request, FindRequest(db, UploadRequestId(request_id)));
+    }
+    if (!request.has_value() || request->job_id != job_id) {
+      return NotFound(fmt::format("request for job {} with the id", job_id), "REQUEST_NOT_FOUND",
+                      request_id);
+    }
+    HISTEQ_RETURN_IF_ERROR(TakeBack(db, request->id));
+    HISTEQ_ASSIGN_OR_RETURN(const bool others, AnyRequest(db, job_id));
+    if (others) return *std::move(job);
+    return Cancel(context, *std::move(job));
+  });
+}
+
+absl::Status SqliteCatalog::Release(WriteContext& context, const JobRecord& job) {
+  if (!IsFinal(job.state)) return absl::OkStatus();
+  HISTEQ_ASSIGN_OR_RETURN(const std::vector<JobRecord> changed,
+                          DerivationOf(context.db).Release(job));
+  for (const JobRecord& waiter : changed) {
+    context.on_commit.push_back(
+        [this, id = waiter.id, ready = waiter.state == JobState::kQueued && !waiter.blocked] {
+          HintJob(id);
+          if (ready) HintWork(absl::ZeroDuration());
+        });
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<QueueCounts> SqliteCatalog::CountJobs() {
@@ -620,6 +838,7 @@ absl::StatusOr<Lease> SqliteCatalog::DescribeLease(Database& db, JobRecord job) 
   }
   job.max_attempts = limits_.max_attempts;
   leases_.FillProgress(job);
+  lease.outputs = OutputsToMake(job);
   lease.job = std::move(job);
   return lease;
 }
@@ -699,7 +918,16 @@ absl::Status SqliteCatalog::EndLease(WriteContext& context, const JobRecord& job
           HintWork(not_before.has_value() ? *not_before - Now() : absl::ZeroDuration());
         }
       });
-  return absl::OkStatus();
+  return Release(context, job);
+}
+
+absl::StatusOr<std::vector<std::optional<ImageRecord>>> FindResults(Database& db,
+                                                                    const JobRecord& job) {
+  std::vector<std::optional<ImageRecord>> results;
+  for (const std::string& id : job.result_image_ids) {
+    HISTEQ_ASSIGN_OR_RETURN(results.emplace_back(), FindImage(db, id));
+  }
+  return results;
 }
 
 absl::StatusOr<CompletedJob> SqliteCatalog::Complete(const std::string& job_id, uint64_t epoch,
@@ -711,31 +939,22 @@ absl::StatusOr<CompletedJob> SqliteCatalog::Complete(const std::string& job_id, 
     if (!job.has_value()) return JobNotFound(job_id);
     if (job->state == JobState::kSucceeded && job->epoch == epoch) {
       completed.already_completed = true;
-      if (!job->result_image_id.empty()) {
-        HISTEQ_ASSIGN_OR_RETURN(completed.result, FindImage(db, job->result_image_id));
-      }
+      HISTEQ_ASSIGN_OR_RETURN(completed.results, FindResults(db, *job));
       completed.job = *std::move(job);
       return completed;
     }
     if (job->state != JobState::kRunning || job->epoch != epoch) return StaleEpoch(*job, epoch);
-    if (result.image.has_value() == job->spec.result_tag.empty()) {
+    const size_t wanted = OutputsToMake(*job).size();
+    if (result.images.size() != wanted) {
       return StoreError(
           absl::StatusCode::kInvalidArgument, "BAD_RESULT",
-          fmt::format("job {} makes {} image", job_id, job->spec.result_tag.empty() ? "no" : "an"));
+          fmt::format("job {} makes {} images under this lease, {} came", job_id, wanted,
+                      result.images.size()),
+          {{"limit", std::to_string(wanted)}, {"actual", std::to_string(result.images.size())}});
     }
-    if (result.image.has_value()) {
-      ImageRecord image;
-      image.id = "img-" + RandomHex128();
-      image.name = ResultName(job->image_name, job->spec.result_tag);
-      image.facts = *result.image;
-      image.create_time = Now();
-      image.tag = job->spec.result_tag;
-      image.source_image_id = job->image_id;
-      image.source_job_id = job->id;
-      HISTEQ_RETURN_IF_ERROR(InsertImage(db, image));
-      job->result_image_id = image.id;
-      completed.result = std::move(image);
-    }
+    HISTEQ_RETURN_IF_ERROR(
+        DerivationOf(db).Register(*job, result.images, completed.freed_locations));
+    HISTEQ_ASSIGN_OR_RETURN(completed.results, FindResults(db, *job));
     if (result.statistics.has_value()) {
       HISTEQ_ASSIGN_OR_RETURN(
           Statement statement,

@@ -288,10 +288,20 @@ grpc::Status FakeJobQueue::CompleteJob(grpc::ServerContext* context,
     }
   }
   std::string bytes;
+  std::vector<std::string> results;
   std::optional<v1::CompleteJobRequest::Finish> finish;
   while (reader->Read(&request)) {
     if (request.has_finish()) {
       finish = request.finish();
+      continue;
+    }
+    if (request.has_end_of_result() && !finish.has_value()) {
+      const v1::CompleteJobRequest::EndOfResult& end = request.end_of_result();
+      if (end.size_bytes() != bytes.size() || end.sha256() != Sha256Of(bytes)) {
+        return {grpc::StatusCode::DATA_LOSS, "size or checksum of a result differ"};
+      }
+      results.push_back(std::move(bytes));
+      bytes.clear();
       continue;
     }
     if (!request.has_chunk() || finish.has_value()) {
@@ -319,12 +329,13 @@ grpc::Status FakeJobQueue::CompleteJob(grpc::ServerContext* context,
     return script_.complete_error;
   }
   if (finish->size_bytes() != bytes.size() ||
-      (!finish->has_statistics() && finish->sha256() != Sha256Of(bytes))) {
+      (!finish->has_statistics() && results.empty() && finish->sha256() != Sha256Of(bytes))) {
     return {grpc::StatusCode::DATA_LOSS, "size or checksum differ"};
   }
   if (job->state == v1::JOB_STATE_RUNNING) {
     job->state = v1::JOB_STATE_SUCCEEDED;
     job->result = bytes;
+    job->results = results;
     if (finish->has_statistics()) job->statistics = finish->statistics();
     ++job->completions;
   } else if (job->state != v1::JOB_STATE_SUCCEEDED) {

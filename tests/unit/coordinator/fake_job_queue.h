@@ -37,6 +37,8 @@ class FakeJobQueue final : private v1::JobQueue::Service {
     v1::JobState state = v1::JOB_STATE_QUEUED;
     uint64_t epoch = 0;
     std::string result;
+    // Of a job that has several.
+    std::vector<std::string> results;
     std::optional<v1::ImageStatistics> statistics;
     // Results accepted; more than one is an error of the coordinator or of this fake.
     int completions = 0;

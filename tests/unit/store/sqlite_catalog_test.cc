@@ -155,13 +155,13 @@ TEST_CASE("a catalog that may not grow refuses what does not fit and goes on") {
   auto lease = (*catalog)->LeaseNext("c", 0);
   REQUIRE(lease.status() == absl::OkStatus());
   const JobRecord job = (*lease)->job;
-  CHECK(ReasonOf((*catalog)->Complete(job.id, 1, {MakeFacts("blob:r"), statistics})) ==
+  CHECK(ReasonOf((*catalog)->Complete(job.id, 1, {{MakeFacts("blob:r")}, statistics})) ==
         "DISK_FULL");
   CHECK((*catalog)->GetJob(job.id)->state == JobState::kRunning);
   CHECK((*catalog)->GetLease(job.id, 1).ok());
   CHECK_FALSE((*catalog)->GetImageStatistics(job.image_id)->has_value());
   CHECK((*catalog)->CountJobs()->running == 1);
-  CHECK((*catalog)->Complete(job.id, 1, {MakeFacts("blob:r"), "small"}).ok());
+  CHECK((*catalog)->Complete(job.id, 1, {{MakeFacts("blob:r")}, "small"}).ok());
   // Room made in the same process is enough.
   for (size_t i = 1; i < images.size(); ++i) {
     const auto cancelled = (*catalog)->ListJobs({{}, images[i]}, 1, "");
@@ -191,7 +191,7 @@ TEST_CASE(
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 100; ++i) {
-        JobSpec spec = EqualizeSpec();
+        JobSpec spec = EqualizeSpec("e-" + std::to_string(t) + "-" + std::to_string(i));
         if (i % 4 == 3) spec.operation = std::string(400'000, 'o');
         const auto job =
             (*catalog)->CreateJob(std::to_string(t) + "-" + std::to_string(i), image.id, spec);
@@ -260,8 +260,8 @@ TEST_CASE("no statement of the catalog reads a whole table, or sorts") {
     REQUIRE(catalog.AbandonedUploads(absl::InfiniteFuture())->size() == 1);
     REQUIRE(catalog.RemoveUpload("open", absl::InfiniteFuture()).ok());
     REQUIRE(catalog.UseOfBlob("k", "blob:k").ok());
-    REQUIRE(catalog.CreateJob("r", upload.image.id, {"m", "M", reference.id}).ok());
-    REQUIRE(catalog.CreateJob("r", upload.image.id, {"m", "M", reference.id}).ok());
+    REQUIRE(catalog.CreateJob("r", upload.image.id, MakeSpec("m", "M", reference.id)).ok());
+    REQUIRE(catalog.CreateJob("r", upload.image.id, MakeSpec("m", "M", reference.id)).ok());
     REQUIRE(catalog.LeaseNext("c", 5)->has_value());
     REQUIRE(catalog.LeaseNext("c", 5)->has_value());
     REQUIRE_FALSE(catalog.LeaseNext("c", 5)->has_value());
@@ -273,7 +273,8 @@ TEST_CASE("no statement of the catalog reads a whole table, or sorts") {
     REQUIRE(catalog.ExpireLeases()->size() == 1);
     auto lease = catalog.LeaseNext("c", 5);
     REQUIRE(
-        catalog.Complete((*lease)->job.id, (*lease)->job.epoch, {MakeFacts("blob:r"), "statistics"})
+        catalog
+            .Complete((*lease)->job.id, (*lease)->job.epoch, {{MakeFacts("blob:r")}, "statistics"})
             .ok());
     REQUIRE(catalog.GetImageStatistics(upload.image.id).ok());
     for (const std::string& name : {std::string(), std::string("photo.jpg")}) {

@@ -157,9 +157,10 @@ void Serve(const std::string& folder, uint32_t round, int pipe) {
         if (!writer.ok() || !(*writer)->Write(bytes).ok()) _exit(10);
         const auto blob = (*writer)->Finish({bytes.size(), (*lease)->image.facts.sha256});
         if (!blob.ok()) _exit(11);
-        const auto completed = store.catalog->Complete(job.id, job.epoch, {MakeFacts(*blob), "s"});
+        const auto completed =
+            store.catalog->Complete(job.id, job.epoch, {{MakeFacts(*blob)}, "s"});
         if (!completed.ok()) _exit(12);
-        Tell(pipe, Acknowledged::What::kComplete, job.id, completed->result->id, job.epoch);
+        Tell(pipe, Acknowledged::What::kComplete, job.id, completed->results.at(0)->id, job.epoch);
       }
     });
   }
@@ -313,7 +314,7 @@ TEST_CASE("a full disk under the catalog is an error, and the catalog goes on wh
     setrlimit(RLIMIT_FSIZE, &limit);
     int refused = 0;
     for (int i = 0; i < 2000; ++i) {
-      JobSpec spec = EqualizeSpec();
+      JobSpec spec = EqualizeSpec("e-" + std::to_string(i));
       spec.operation = std::string(5'000, 'o');
       const auto job = catalog.CreateJob("r-" + std::to_string(i), image->image.id, spec);
       if (job.ok()) {

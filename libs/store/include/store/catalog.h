@@ -32,6 +32,10 @@ struct CatalogLimits {
   uint64_t max_queued_jobs = 1'000'000;
   // What QUEUE_FULL advises to wait.
   absl::Duration queue_full_retry = absl::Seconds(5);
+  // How long a result is kept after it was made or asked for again.
+  absl::Duration result_ttl = absl::Hours(24 * 7);
+  // Bytes of all results together; beyond it those go that were not used for longest. 0: no limit.
+  uint64_t derivative_budget_bytes = 0;
   // Largest page of a list, and the size of a page when none is asked for.
   uint32_t max_page_size = 1000;
   uint32_t default_page_size = 100;
@@ -53,6 +57,9 @@ struct Lease {
   // Statistics kept with the reference image.
   std::optional<std::string> reference_statistics;
   absl::Duration ttl;
+  // Which of the job's outputs are to be made, in order: those that are not there, and what they
+  // are made of.
+  std::vector<uint32_t> outputs;
 };
 
 // A lease as its holder reports it.
@@ -67,18 +74,27 @@ enum class LeaseVerdict : uint8_t { kRenewed = 1, kLost = 2, kCancel = 3 };
 
 // What an attempt brought.
 struct JobResult {
-  // Set exactly when the job has a result tag.
-  std::optional<ImageFacts> image;
+  // One for each of Lease::outputs.
+  std::vector<ImageFacts> images;
   // To be kept with the source image; opaque.
   std::optional<std::string> statistics;
 };
 
 struct CompletedJob {
   JobRecord job;
-  // Absent for a job without a result image, or when the result was deleted since.
-  std::optional<ImageRecord> result;
-  // Completed before under this epoch: the caller's blob is of no use, unless it is the result's.
+  // One for each output; absent when it was deleted since. A blob of the caller's that none of them
+  // has is of no use: the job was completed before under this epoch, or the output was there.
+  std::vector<std::optional<ImageRecord>> results;
   bool already_completed = false;
+  // Blobs that nothing refers to any more, because results were replaced.
+  std::vector<std::string> freed_locations;
+};
+
+struct RemovedImages {
+  // The image that was asked for first, then what was made of it.
+  std::vector<ImageRecord> images;
+  // Where bytes lie that nothing refers to any more: for the caller to delete.
+  std::vector<std::string> freed_locations;
 };
 
 // Numbers as in histeq.v1.FailJobRequest.Outcome.
@@ -155,10 +171,26 @@ class Catalog {
                                                        uint32_t page_size,
                                                        const std::string& page_token) = 0;
 
-  // Forgets the image and returns it, so that its bytes can be deleted.
+  // The image and what is made of it.
   // - NOT_FOUND IMAGE_NOT_FOUND.
-  // - FAILED_PRECONDITION IMAGE_IN_USE: a job that is not final reads it (metadata job).
-  virtual absl::StatusOr<ImageRecord> DeleteImage(const std::string& image_id) = 0;
+  virtual absl::StatusOr<ImageDescription> DescribeImage(const std::string& image_id) = 0;
+
+  // Forgets the image and all that was made of it.
+  // - NOT_FOUND IMAGE_NOT_FOUND.
+  // - FAILED_PRECONDITION IMAGE_IN_USE: a job that is not final reads one of them or has it among
+  //   its results (metadata job).
+  virtual absl::StatusOr<RemovedImages> DeleteImage(const std::string& image_id) = 0;
+
+  // Forgets images whose time has come, and, while results take more than the budget, those not
+  // used for longest; at most `max_images`, 0 in the answer when there is nothing left to do. Left
+  // alone is what a job that is not final needs, and what `in_use` says of an id; it is called on
+  // another thread and must not call the catalog.
+  virtual absl::StatusOr<RemovedImages> ExpireImages(
+      const std::function<bool(const std::string&)>& in_use, uint32_t max_images) = 0;
+
+  // Notes that the images are used now, for the order in which ExpireImages takes them. Unknown ids
+  // are passed over.
+  virtual absl::Status TouchImages(const std::vector<std::string>& image_ids) = 0;
 
   // The statistics that a job brought for the image; nothing when there are none.
   virtual absl::StatusOr<std::optional<std::string>> GetImageStatistics(
@@ -171,7 +203,10 @@ class Catalog {
 
   // ---- Jobs
 
-  // Queues a job, or finds the one with the same request id.
+  // Queues a job, or finds the one with the same request id, or the one that does the same with the
+  // same bytes. What is there already is not made again: the job has it from the start, and is
+  // kSucceeded at once when nothing is left to make. What another job makes is waited for
+  // (`blocked`). When that job ends without it, the oldest that waits makes it.
   // - ALREADY_EXISTS REQUEST_ID_REUSED: the id has another image or operation.
   // - NOT_FOUND IMAGE_NOT_FOUND: source or reference.
   // - RESOURCE_EXHAUSTED QUEUE_FULL.
@@ -189,6 +224,12 @@ class Catalog {
   // comes before it heard still counts. Final: as it is.
   // - NOT_FOUND JOB_NOT_FOUND.
   virtual absl::StatusOr<JobRecord> CancelJob(const std::string& job_id) = 0;
+
+  // Takes back one request for the job, named by CreateJob's request id or by the upload's id. The
+  // job is cancelled when it was the last one, as by CancelJob.
+  // - NOT_FOUND JOB_NOT_FOUND, REQUEST_NOT_FOUND.
+  virtual absl::StatusOr<JobRecord> TakeBackRequest(const std::string& job_id,
+                                                    const std::string& request_id) = 0;
 
   virtual absl::StatusOr<QueueCounts> CountJobs() = 0;
 
@@ -215,10 +256,11 @@ class Catalog {
   virtual std::vector<LeaseVerdict> Renew(const std::string& coordinator,
                                           const std::vector<HeldLease>& leases) = 0;
 
-  // Registers the result (named after the source and the tag), keeps the statistics, and the job is
-  // kSucceeded, all or nothing. Repeated under the same epoch: the first answer.
+  // Registers the results, also for the other images of the same bytes that they were asked for,
+  // keeps the statistics, and the job is kSucceeded, all or nothing. Jobs that waited for it go on.
+  // Repeated under the same epoch: the first answer.
   // - FAILED_PRECONDITION STALE_EPOCH. NOT_FOUND JOB_NOT_FOUND.
-  // - INVALID_ARGUMENT: an image where the job makes none, or none where it makes one.
+  // - INVALID_ARGUMENT BAD_RESULT: not as many images as the lease has outputs.
   virtual absl::StatusOr<CompletedJob> Complete(const std::string& job_id, uint64_t epoch,
                                                 const JobResult& result) = 0;
 

@@ -41,6 +41,8 @@ struct ImageRecord {
   std::string tag;
   std::string source_image_id;
   std::string source_job_id;
+  // When ExpireImages removes it; absent: never.
+  std::optional<absl::Time> expire_time;
 };
 
 // Numbers as in histeq.v1.JobState.
@@ -73,15 +75,35 @@ struct JobError {
   bool operator==(const JobError&) const = default;
 };
 
+// One image that a job makes. What is made of the same bytes with the same `operation` and
+// `format_version` is made once.
+struct JobOutput {
+  // What makes this image alone, serialized by the caller with all defaults filled in: the same
+  // result must always have the same bytes here.
+  std::string operation;
+  // Of the program's results: another one is another result.
+  uint32_t format_version = 1;
+  // For ImageRecord::tag, 1 to 32 bytes.
+  std::string tag;
+  // Empty: the tag stands before the name's extension, "photo_EQUALIZED.jpg". Else it follows the
+  // whole name, before the extension of the result's format, "photo.jpg" + "_thumb" + ".jpg".
+  std::string name_suffix;
+  // The output (an earlier one) that this one is made of: the two are always made together, and the
+  // name is built on the other's.
+  std::optional<uint32_t> made_of;
+};
+
 // What to do with an image, as the catalog sees it: opaque, compared byte by byte.
 struct JobSpec {
   // Serialized by the caller; the same operation must always give the same bytes.
   std::string operation;
-  // Put into the result's name and its tag ("EQUALIZED"). Empty: the job makes no image.
-  std::string result_tag;
+  // Empty: the job makes no image.
+  std::vector<JobOutput> outputs;
   // An image that the operation also reads; empty: none. It cannot be deleted while the job is not
   // final.
   std::string reference_image_id;
+  // Make the outputs also when they are there, and put the new ones in their place.
+  bool refresh = false;
 };
 
 struct JobRecord {
@@ -101,6 +123,11 @@ struct JobRecord {
   std::string coordinator;
   // kRunning, and the client wants it to end.
   bool cancel_requested = false;
+  // kQueued, and waits for another job that makes some of its outputs.
+  bool blocked = false;
+  // One for each output; empty where it is not there (yet).
+  std::vector<std::string> result_image_ids;
+  // The first of them, once kSucceeded.
   std::string result_image_id;
   // Final when kFailed, the last attempt's when kQueued again.
   std::optional<JobError> error;
@@ -136,6 +163,25 @@ struct UploadRecord {
   absl::Time touch_time;
 };
 
+// Something that was made of an image, is being made, or failed.
+struct DerivativeRecord {
+  // JobOutput::operation.
+  std::string operation;
+  // That made it, makes it, or failed.
+  std::string job_id;
+  // kSucceeded exactly when `image` is there.
+  JobState state = JobState::kQueued;
+  std::optional<ImageRecord> image;
+  // kFailed: why.
+  std::optional<JobError> error;
+};
+
+struct ImageDescription {
+  ImageRecord image;
+  // Oldest first, at most 1000.
+  std::vector<DerivativeRecord> derivatives;
+};
+
 struct CoordinatorRecord {
   std::string name;
   std::string address;
@@ -152,6 +198,10 @@ struct Page {
   // Empty: there are no more.
   std::string next_page_token;
 };
+
+// The name of output `index` of an image: see JobOutput. At most 255 bytes, as below.
+std::string OutputName(const std::string& source_name, const std::vector<JobOutput>& outputs,
+                       size_t index, ImageFormat format);
 
 // The name of a result: "photo.jpg" with tag "EQUALIZED" gives "photo_EQUALIZED.jpg". At most 255
 // bytes; a longer stem is cut between UTF-8 characters.

@@ -1,0 +1,334 @@
+#include "derivation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "catalog_rows.h"
+#include "image_removal.h"
+#include "random_id.h"
+#include "store/sha256.h"
+
+namespace histeq::store {
+namespace {
+
+std::string Digest(const std::string& bytes) {
+  return ToBytes(Sha256Of({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}));
+}
+
+std::string KeyOf(const JobOutput& output) {
+  return Digest(std::to_string(output.format_version) + ":" + output.operation);
+}
+
+bool Complete(const JobRecord& job) {
+  return std::none_of(job.result_image_ids.begin(), job.result_image_ids.end(),
+                      [](const std::string& id) { return id.empty(); });
+}
+
+void Succeed(JobRecord& job, absl::Time now) {
+  job.state = JobState::kSucceeded;
+  job.blocked = false;
+  job.not_before.reset();
+  job.error.reset();
+  if (!job.start_time.has_value()) job.start_time = now;
+  job.end_time = now;
+  job.result_image_id = job.result_image_ids.front();
+}
+
+}  // namespace
+
+std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec) {
+  if (spec.outputs.empty()) return {};
+  std::string keys = ToBytes(source_sha256);
+  for (const JobOutput& output : spec.outputs) keys += KeyOf(output);
+  return Digest(keys);
+}
+
+std::vector<uint32_t> OutputsToMake(const JobRecord& job) {
+  std::vector<bool> make(job.spec.outputs.size());
+  // From the end: what something is made of stands before it.
+  for (size_t i = make.size(); i-- > 0;) {
+    if (job.result_image_ids[i].empty()) make[i] = true;
+    const auto& made_of = job.spec.outputs[i].made_of;
+    if (make[i] && made_of.has_value() && *made_of < i) make[*made_of] = true;
+  }
+  std::vector<uint32_t> outputs;
+  for (uint32_t i = 0; i < make.size(); ++i) {
+    if (make[i]) outputs.push_back(i);
+  }
+  return outputs;
+}
+
+absl::StatusOr<std::vector<Derivation::Row>> Derivation::FindRows(const std::string& sha256,
+                                                                  const std::string& key) {
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement statement,
+      db_.Prepare("SELECT seq, source_image_id, job_id, image_id FROM derivatives INDEXED BY "
+                  "derivatives_bytes WHERE source_sha256 = ? AND key = ?"));
+  statement.BindBlob(sha256).BindBlob(key);
+  std::vector<Row> rows;
+  while (true) {
+    HISTEQ_ASSIGN_OR_RETURN(const bool more, statement.Step());
+    if (!more) return rows;
+    rows.push_back({statement.Int(0), statement.Bytes(1), statement.Bytes(2), statement.Bytes(3)});
+  }
+}
+
+absl::StatusOr<std::optional<std::string>> Derivation::FindMaker(const std::string& sha256,
+                                                                 const std::string& key) {
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement row, db_.Prepare("SELECT job_id FROM makers WHERE source_sha256 = ? AND key = ?"));
+  HISTEQ_ASSIGN_OR_RETURN(const bool found, row.BindBlob(sha256).BindBlob(key).Step());
+  if (!found) return std::optional<std::string>();
+  return std::optional<std::string>(row.Bytes(0));
+}
+
+absl::Status Derivation::InsertMaker(const std::string& sha256, const std::string& key,
+                                     const std::string& job_id) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db_.Prepare("INSERT INTO makers VALUES (?, ?, ?)"));
+  return statement.BindBlob(sha256).BindBlob(key).Bind(job_id).Run();
+}
+
+absl::Status Derivation::InsertWait(const std::string& maker_id, const std::string& job_id) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                          db_.Prepare("INSERT OR IGNORE INTO waits VALUES (?, ?)"));
+  return statement.Bind(maker_id).Bind(job_id).Run();
+}
+
+absl::StatusOr<bool> Derivation::Waits(const std::string& job_id) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                          db_.Prepare("SELECT 1 FROM waits WHERE job_id = ? LIMIT 1"));
+  return row.Bind(job_id).Step();
+}
+
+absl::Status Derivation::PutRow(const std::string& source_image_id, const std::string& sha256,
+                                const std::string& key, const JobOutput& output,
+                                const std::string& job_id, const std::string& image_id) {
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement statement,
+      db_.Prepare(
+          "INSERT INTO derivatives (source_image_id, source_sha256, key, operation, job_id, "
+          "image_id) VALUES (?, ?, ?, ?, ?, nullif(?, '')) ON CONFLICT (source_image_id, key) DO "
+          "UPDATE SET job_id = excluded.job_id, image_id = excluded.image_id WHERE "
+          "derivatives.image_id IS NULL OR excluded.image_id IS NOT NULL"));
+  return statement.Bind(source_image_id)
+      .BindBlob(sha256)
+      .BindBlob(key)
+      .BindBlob(output.operation)
+      .Bind(job_id)
+      .Bind(image_id)
+      .Run();
+}
+
+absl::StatusOr<std::string> Derivation::InsertResult(const std::string& source_image_id,
+                                                     const std::string& source_name,
+                                                     const std::vector<JobOutput>& outputs,
+                                                     size_t index, const ImageFacts& facts,
+                                                     const std::string& job_id) {
+  ImageRecord image;
+  image.id = "img-" + RandomHex128();
+  image.name = OutputName(source_name, outputs, index, facts.format);
+  image.facts = facts;
+  image.create_time = now_;
+  image.tag = outputs[index].tag;
+  image.source_image_id = source_image_id;
+  image.source_job_id = job_id;
+  if (ttl_ < absl::InfiniteDuration()) image.expire_time = now_ + ttl_;
+  HISTEQ_RETURN_IF_ERROR(InsertImage(db_, image));
+  return image.id;
+}
+
+absl::Status Derivation::Refresh(const std::string& image_id) {
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement statement,
+      db_.Prepare("UPDATE images SET use_time = ?1, expire_time = CASE WHEN expire_time IS NULL "
+                  "THEN NULL ELSE ?2 END WHERE id = ?3"));
+  const absl::Time expire =
+      ttl_ < absl::InfiniteDuration() ? now_ + ttl_ : now_ + absl::Hours(24 * 365 * 100);
+  return statement.Bind(ToMicros(now_)).Bind(ToMicros(expire)).Bind(image_id).Run();
+}
+
+absl::StatusOr<std::string> Derivation::Take(const ImageRecord& image,
+                                             const std::vector<JobOutput>& outputs, size_t index) {
+  const std::string sha256 = ToBytes(image.facts.sha256);
+  const std::string key = KeyOf(outputs[index]);
+  HISTEQ_ASSIGN_OR_RETURN(const std::vector<Row> rows, FindRows(sha256, key));
+  const Row* other = nullptr;
+  for (const Row& row : rows) {
+    if (row.image_id.empty()) continue;
+    if (row.source_image_id == image.id) {
+      HISTEQ_RETURN_IF_ERROR(Refresh(row.image_id));
+      return row.image_id;
+    }
+    other = &row;
+  }
+  if (other == nullptr) return std::string();
+  HISTEQ_ASSIGN_OR_RETURN(const auto shared, FindImage(db_, other->image_id));
+  if (!shared.has_value()) return std::string();
+  HISTEQ_ASSIGN_OR_RETURN(const std::string id, InsertResult(image.id, image.name, outputs, index,
+                                                             shared->facts, other->job_id));
+  HISTEQ_RETURN_IF_ERROR(PutRow(image.id, sha256, key, outputs[index], other->job_id, id));
+  return id;
+}
+
+absl::Status Derivation::Resolve(JobRecord& job, const ImageRecord& image, const JobRecord* ended) {
+  const std::vector<JobOutput>& outputs = job.spec.outputs;
+  const std::string sha256 = ToBytes(image.facts.sha256);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!job.result_image_ids[i].empty()) continue;
+    const std::string key = KeyOf(outputs[i]);
+    HISTEQ_ASSIGN_OR_RETURN(const auto maker, FindMaker(sha256, key));
+    if (maker.has_value() && *maker == job.id) continue;
+    // While it is made anew for somebody, the one that is there serves the others.
+    const bool made_now = ended != nullptr && ended->state == JobState::kSucceeded;
+    if (!job.spec.refresh || (made_now && !maker.has_value())) {
+      HISTEQ_ASSIGN_OR_RETURN(job.result_image_ids[i], Take(image, outputs, i));
+      if (!job.result_image_ids[i].empty()) continue;
+    }
+    if (maker.has_value()) {
+      HISTEQ_RETURN_IF_ERROR(InsertWait(*maker, job.id));
+    } else {
+      HISTEQ_RETURN_IF_ERROR(InsertMaker(sha256, key, job.id));
+      // Requests of other images that the last maker left unmade.
+      HISTEQ_ASSIGN_OR_RETURN(
+          Statement statement,
+          db_.Prepare("UPDATE derivatives SET job_id = ? WHERE source_sha256 = ? AND key = ? AND "
+                      "image_id IS NULL"));
+      HISTEQ_RETURN_IF_ERROR(statement.Bind(job.id).BindBlob(sha256).BindBlob(key).Run());
+    }
+    HISTEQ_RETURN_IF_ERROR(PutRow(image.id, sha256, key, outputs[i],
+                                  maker.has_value() ? *maker : job.id, /*image_id=*/""));
+  }
+  HISTEQ_ASSIGN_OR_RETURN(job.blocked, Waits(job.id));
+  if (!job.blocked && Complete(job)) Succeed(job, now_);
+  return absl::OkStatus();
+}
+
+absl::Status Derivation::Attach(JobRecord& job, const ImageRecord& image) {
+  job.result_image_ids.assign(job.spec.outputs.size(), "");
+  if (job.spec.outputs.empty()) return absl::OkStatus();
+  return Resolve(job, image, nullptr);
+}
+
+absl::StatusOr<bool> Derivation::AllThere(const ImageRecord& image,
+                                          const std::vector<JobOutput>& outputs) {
+  for (const JobOutput& output : outputs) {
+    HISTEQ_ASSIGN_OR_RETURN(const std::vector<Row> rows,
+                            FindRows(ToBytes(image.facts.sha256), KeyOf(output)));
+    if (std::none_of(rows.begin(), rows.end(),
+                     [](const Row& row) { return !row.image_id.empty(); })) {
+      return false;
+    }
+  }
+  return true;
+}
+
+absl::Status Derivation::Join(const JobRecord& job, const ImageRecord& image) {
+  if (image.id == job.image_id) return absl::OkStatus();
+  const std::string sha256 = ToBytes(image.facts.sha256);
+  for (size_t i = 0; i < job.spec.outputs.size(); ++i) {
+    HISTEQ_ASSIGN_OR_RETURN(const std::string there, Take(image, job.spec.outputs, i));
+    if (!there.empty()) continue;
+    const std::string key = KeyOf(job.spec.outputs[i]);
+    HISTEQ_ASSIGN_OR_RETURN(const auto maker, FindMaker(sha256, key));
+    HISTEQ_RETURN_IF_ERROR(PutRow(image.id, sha256, key, job.spec.outputs[i],
+                                  maker.has_value() ? *maker : job.id, /*image_id=*/""));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Derivation::Register(JobRecord& job, const std::vector<ImageFacts>& made,
+                                  std::vector<std::string>& freed) {
+  const std::vector<uint32_t> indexes = OutputsToMake(job);
+  HISTEQ_ASSIGN_OR_RETURN(const auto source, FindImage(db_, job.image_id));
+  if (!source.has_value()) return absl::InternalError("the source of a running job is gone");
+  const std::string sha256 = ToBytes(source->facts.sha256);
+  for (size_t k = 0; k < indexes.size(); ++k) {
+    const uint32_t i = indexes[k];
+    // Made again only because another output is made of it.
+    if (!job.result_image_ids[i].empty()) continue;
+    const std::string key = KeyOf(job.spec.outputs[i]);
+    HISTEQ_ASSIGN_OR_RETURN(const std::vector<Row> rows, FindRows(sha256, key));
+    std::vector<std::string> replaced;
+    for (const Row& row : rows) {
+      const bool own = row.source_image_id == job.image_id;
+      if (!own && row.job_id != job.id) continue;
+      if (!row.image_id.empty()) replaced.push_back(row.image_id);
+      if (own) continue;
+      // Asked for by way of another image of the same bytes.
+      HISTEQ_ASSIGN_OR_RETURN(const auto other, FindImage(db_, row.source_image_id));
+      if (!other.has_value()) continue;
+      HISTEQ_ASSIGN_OR_RETURN(
+          const std::string id,
+          InsertResult(other->id, other->name, job.spec.outputs, i, made[k], job.id));
+      HISTEQ_RETURN_IF_ERROR(PutRow(other->id, sha256, key, job.spec.outputs[i], job.id, id));
+    }
+    HISTEQ_ASSIGN_OR_RETURN(
+        job.result_image_ids[i],
+        InsertResult(job.image_id, job.image_name, job.spec.outputs, i, made[k], job.id));
+    HISTEQ_RETURN_IF_ERROR(
+        PutRow(job.image_id, sha256, key, job.spec.outputs[i], job.id, job.result_image_ids[i]));
+    for (const std::string& id : replaced) {
+      ImageRemoval removal(db_);
+      HISTEQ_ASSIGN_OR_RETURN(const auto user, removal.Collect(id));
+      // Somebody works on the old one: it stays, as an image of its own, until it expires.
+      if (user.has_value()) continue;
+      HISTEQ_ASSIGN_OR_RETURN(RemovedImages removed, removal.Remove());
+      freed.insert(freed.end(), removed.freed_locations.begin(), removed.freed_locations.end());
+    }
+  }
+  job.result_image_id = job.result_image_ids.empty() ? std::string() : job.result_image_ids.front();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<JobRecord>> Derivation::Release(const JobRecord& job) {
+  {
+    HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                            db_.Prepare("DELETE FROM makers WHERE job_id = ?"));
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(job.id).Run());
+  }
+  std::vector<std::string> waiting;
+  {
+    HISTEQ_ASSIGN_OR_RETURN(
+        Statement row, db_.Prepare("SELECT w.job_id FROM waits w JOIN jobs j ON j.id = w.job_id "
+                                   "WHERE w.maker_id = ? ORDER BY j.seq"));
+    row.Bind(job.id);
+    while (true) {
+      HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) break;
+      waiting.push_back(row.Bytes(0));
+    }
+  }
+  for (const char* sql :
+       {"DELETE FROM waits WHERE maker_id = ?", "DELETE FROM waits WHERE job_id = ?"}) {
+    HISTEQ_ASSIGN_OR_RETURN(Statement statement, db_.Prepare(sql));
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(job.id).Run());
+  }
+  std::vector<JobRecord> changed;
+  for (const std::string& id : waiting) {
+    HISTEQ_ASSIGN_OR_RETURN(auto waiter, FindJob(db_, id));
+    if (!waiter.has_value() || waiter->state != JobState::kQueued) continue;
+    HISTEQ_ASSIGN_OR_RETURN(const auto image, FindImage(db_, waiter->image_id));
+    if (!image.has_value()) continue;
+    HISTEQ_RETURN_IF_ERROR(Resolve(*waiter, *image, &job));
+    HISTEQ_RETURN_IF_ERROR(UpdateJob(db_, *waiter, JobState::kQueued, waiter->epoch));
+    changed.push_back(*std::move(waiter));
+  }
+  if (job.state != JobState::kCancelled || job.spec.outputs.empty()) return changed;
+  // Nobody asks for it any more.
+  HISTEQ_ASSIGN_OR_RETURN(const auto image, FindImage(db_, job.image_id));
+  if (!image.has_value()) return changed;
+  for (const JobOutput& output : job.spec.outputs) {
+    HISTEQ_ASSIGN_OR_RETURN(
+        Statement statement,
+        db_.Prepare("DELETE FROM derivatives WHERE source_sha256 = ? AND key = ? AND job_id = ? "
+                    "AND image_id IS NULL"));
+    HISTEQ_RETURN_IF_ERROR(statement.BindBlob(ToBytes(image->facts.sha256))
+                               .BindBlob(KeyOf(output))
+                               .Bind(job.id)
+                               .Run());
+  }
+  return changed;
+}
+
+}  // namespace histeq::store

@@ -1,0 +1,89 @@
+#pragma once
+
+// What is made only once: which job makes a derivative, which jobs wait for it, and what it
+// becomes.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "sqlite_db.h"
+#include "store/records.h"
+
+namespace histeq::store {
+
+// Names the outputs and the bytes that they are made of; empty for a job without outputs.
+std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec);
+
+// Which outputs are to be made when `result_image_ids` are there: see Lease::outputs.
+std::vector<uint32_t> OutputsToMake(const JobRecord& job);
+
+// The rules, within one transaction of the writing thread. A job waits only for older ones: what a
+// job leaves unmade goes to the oldest that waits for it, whatever else that one waits for. So no
+// two wait for each other.
+class Derivation {
+ public:
+  // Results last until `ttl` after `now`.
+  Derivation(Database& db, absl::Time now, absl::Duration ttl) : db_(db), now_(now), ttl_(ttl) {}
+
+  // For a job that is about to be inserted: gives it the results that are there, notes that it
+  // makes what nobody makes, and that it waits for the makers of the rest. Sets result_image_ids,
+  // blocked, and kSucceeded when nothing is left to make.
+  absl::Status Attach(JobRecord& job, const ImageRecord& image);
+
+  // Whether nothing is left to make.
+  absl::StatusOr<bool> AllThere(const ImageRecord& image, const std::vector<JobOutput>& outputs);
+
+  // For a request of `image` that shares the live job `job`, which may be another image's.
+  absl::Status Join(const JobRecord& job, const ImageRecord& image);
+
+  // Registers what `job` made (`made`: one for each of OutputsToMake) and sets its results. Adds to
+  // `freed` the locations that nothing refers to any more.
+  absl::Status Register(JobRecord& job, const std::vector<ImageFacts>& made,
+                        std::vector<std::string>& freed);
+
+  // After `job` became final: hands over what it leaves unmade, and returns the jobs that waited
+  // for it and changed (ready or kSucceeded, when not `blocked`), already written.
+  absl::StatusOr<std::vector<JobRecord>> Release(const JobRecord& job);
+
+ private:
+  struct Row {
+    int64_t seq = 0;
+    std::string source_image_id;
+    std::string job_id;
+    std::string image_id;
+  };
+  absl::StatusOr<std::vector<Row>> FindRows(const std::string& sha256, const std::string& key);
+  absl::StatusOr<std::optional<std::string>> FindMaker(const std::string& sha256,
+                                                       const std::string& key);
+  absl::Status InsertMaker(const std::string& sha256, const std::string& key,
+                           const std::string& job_id);
+  absl::Status InsertWait(const std::string& maker_id, const std::string& job_id);
+  // The row of (image, key), made when there is none; `image_id` empty: not there, and a row that
+  // has an image keeps it.
+  absl::Status PutRow(const std::string& source_image_id, const std::string& sha256,
+                      const std::string& key, const JobOutput& output, const std::string& job_id,
+                      const std::string& image_id);
+  // The derivative's image when it is there, also when only another image of the same bytes has it;
+  // empty: it is not.
+  absl::StatusOr<std::string> Take(const ImageRecord& image, const std::vector<JobOutput>& outputs,
+                                   size_t index);
+  absl::StatusOr<std::string> InsertResult(const std::string& source_image_id,
+                                           const std::string& source_name,
+                                           const std::vector<JobOutput>& outputs, size_t index,
+                                           const ImageFacts& facts, const std::string& job_id);
+  absl::Status Refresh(const std::string& image_id);
+  // What `job` can take, makes and waits for; see Attach. Outputs that the ended job `ended` made
+  // just now are taken by a refresh too.
+  absl::Status Resolve(JobRecord& job, const ImageRecord& image, const JobRecord* ended);
+  absl::StatusOr<bool> Waits(const std::string& job_id);
+
+  Database& db_;
+  const absl::Time now_;
+  const absl::Duration ttl_;
+};
+
+}  // namespace histeq::store
