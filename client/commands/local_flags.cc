@@ -9,6 +9,7 @@
 #include <iostream>
 #include <map>
 #include <thread>
+#include <unordered_set>
 #include <utility>
 
 #include "api/byte_text.h"
@@ -265,6 +266,24 @@ absl::Status BadOutput(const std::string& message) {
   return base::MakeError(absl::StatusCode::kInvalidArgument, message, {.reason = "BAD_OUTPUT"});
 }
 
+// No two inputs may have one output: before anything is made.
+absl::Status CheckDistinct(const ImageList& list, const BatchOptions& options) {
+  std::unordered_set<size_t> seen;
+  for (const InputImage& image : list.images) {
+    // Where the formats differ, so do the names of the inputs.
+    const absl::StatusOr<OutputPlan> plan =
+        PlanOutputs(image, codec::ImageFormat::kJpeg, options.recipe, options.place);
+    // Said when it is worked on.
+    if (!plan.ok()) continue;
+    const std::string path =
+        std::filesystem::path(plan->outputs.front().path).lexically_normal().string();
+    if (!seen.insert(std::hash<std::string>()(path)).second) {
+      return BadOutput(fmt::format("two inputs would be written to {}", path));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // Removed with all that is in it.
 class PrivateFolder {
  public:
@@ -434,6 +453,10 @@ ExitCode RunLocally(const Session& session, const LocalFlags& flags, const Recip
     options.place.is_file =
         !list.many && !flags.out.empty() && !IsFolder(flags.out) && outputs == 1;
     options.registry = list.many || (!flags.out.empty() && !options.place.is_file);
+  }
+
+  if (const absl::Status distinct = CheckDistinct(list, options); !distinct.ok()) {
+    return usage(distinct);
   }
 
   Narrator narrator(session, list.images, list.images.size() > 1);
