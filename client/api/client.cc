@@ -99,14 +99,17 @@ Client::~Client() = default;
 
 const ClientOptions& Client::options() const { return connection_->options; }
 
-absl::StatusOr<v1::Image> Client::GetImage(const std::string& image_id,
-                                           const CallControl& control) {
+absl::StatusOr<v1::GetImageResponse> Client::QueryImage(const std::string& image_id,
+                                                        const CallControl& control) {
   v1::GetImageRequest request;
   request.set_image_id(image_id);
-  HISTEQ_ASSIGN_OR_RETURN(
-      v1::GetImageResponse response,
-      (CallUntilAnswered<v1::GetImageRequest, v1::GetImageResponse>(
-          *connection_, &Frontend::GetImage, request, control, options().stall_timeout)));
+  return CallUntilAnswered<v1::GetImageRequest, v1::GetImageResponse>(
+      *connection_, &Frontend::GetImage, request, control, options().stall_timeout);
+}
+
+absl::StatusOr<v1::Image> Client::GetImage(const std::string& image_id,
+                                           const CallControl& control) {
+  HISTEQ_ASSIGN_OR_RETURN(v1::GetImageResponse response, QueryImage(image_id, control));
   return std::move(*response.mutable_image());
 }
 
@@ -135,12 +138,13 @@ absl::StatusOr<v1::ImageStatistics> Client::GetHistogram(const std::string& imag
 }
 
 absl::StatusOr<v1::Job> Client::CreateJob(const std::string& image_id,
-                                          const v1::Operation& operation,
+                                          const v1::Operation& operation, bool refresh,
                                           const CallControl& control) {
   v1::CreateJobRequest request;
   request.set_request_id(RandomId());
   request.set_image_id(image_id);
   *request.mutable_operation() = operation;
+  request.set_refresh(refresh);
   HISTEQ_ASSIGN_OR_RETURN(
       v1::CreateJobResponse response,
       (CallUntilAnswered<v1::CreateJobRequest, v1::CreateJobResponse>(

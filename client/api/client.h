@@ -33,14 +33,18 @@ class Client {
   const ClientOptions& options() const;
 
   absl::StatusOr<v1::Image> GetImage(const std::string& image_id, const CallControl& control);
+  // The image's state and all that is made of it.
+  absl::StatusOr<v1::GetImageResponse> QueryImage(const std::string& image_id,
+                                                  const CallControl& control);
   absl::Status DeleteImage(const std::string& image_id, const CallControl& control);
   // May take as long as it takes to count a large image.
   absl::StatusOr<v1::ImageStatistics> GetHistogram(const std::string& image_id,
                                                    const CallControl& control);
 
-  // Queues one job, however often the answer is lost on the way.
+  // Queues one job, however often the answer is lost on the way; or the one that makes the same, or
+  // has made it. `refresh`: make it anew.
   absl::StatusOr<v1::Job> CreateJob(const std::string& image_id, const v1::Operation& operation,
-                                    const CallControl& control);
+                                    bool refresh, const CallControl& control);
   absl::StatusOr<v1::Job> GetJob(const std::string& job_id, const CallControl& control);
   absl::StatusOr<v1::Job> CancelJob(const std::string& job_id, const CallControl& control);
 

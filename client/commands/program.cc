@@ -91,6 +91,7 @@ int RunProgram(std::vector<std::string> arguments, const Surroundings& surroundi
   AddJobsCommand(app, action);
   AddJobCommand(app, action);
   AddCancelCommand(app, action);
+  AddQueryCommand(app, action);
   AddImagesCommand(app, action);
   AddImageCommand(app, action);
   AddDeleteCommand(app, action);

@@ -63,6 +63,7 @@ void AddHistogramCommand(CLI::App& app, Action& chosen);
 void AddJobsCommand(CLI::App& app, Action& chosen);
 void AddJobCommand(CLI::App& app, Action& chosen);
 void AddCancelCommand(CLI::App& app, Action& chosen);
+void AddQueryCommand(CLI::App& app, Action& chosen);
 void AddImagesCommand(CLI::App& app, Action& chosen);
 void AddImageCommand(CLI::App& app, Action& chosen);
 void AddDeleteCommand(CLI::App& app, Action& chosen);

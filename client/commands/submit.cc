@@ -1,6 +1,8 @@
 #include "api/watch.h"
+#include "base/status_macros.h"
 #include "commands/operation_flags.h"
 #include "commands/session.h"
+#include "commands/thumbnail_flags.h"
 #include "display/json.h"
 #include "display/names.h"
 #include "display/printable.h"
@@ -12,11 +14,33 @@ struct SubmitFlags {
   std::vector<std::string> images;
   bool wait = false;
   size_t parallel = 4;
+  bool refresh = false;
+  bool equalizes = false;
+  ThumbnailOptions thumbnail;
   OperationFlags operation;
 };
 
+// Equalize, thumbnails, or both.
+absl::StatusOr<v1::Operation> SubmittedOperation(const Session& session, const SubmitFlags& flags) {
+  const std::vector<v1::Thumbnail> thumbnails = ThumbnailsOf(flags.thumbnail);
+  const bool equalizes = thumbnails.empty() || flags.equalizes || AnyGiven(flags.operation);
+  v1::Operation operation;
+  if (equalizes) {
+    HISTEQ_ASSIGN_OR_RETURN(operation, OperationOf(session, flags.operation));
+    if (thumbnails.empty()) return operation;
+  } else if (thumbnails.size() == 1) {
+    *operation.mutable_thumbnail() = thumbnails.front();
+    return operation;
+  }
+  v1::Derive derive;
+  if (equalizes) *derive.mutable_equalize() = operation.equalize();
+  for (const v1::Thumbnail& thumbnail : thumbnails) *derive.add_thumbnails() = thumbnail;
+  *operation.mutable_derive() = std::move(derive);
+  return operation;
+}
+
 ExitCode RunSubmit(Session& session, const SubmitFlags& flags) {
-  const absl::StatusOr<v1::Operation> operation = OperationOf(session, flags.operation);
+  const absl::StatusOr<v1::Operation> operation = SubmittedOperation(session, flags);
   if (!operation.ok()) return session.Report(flags.operation.reference, operation.status());
   OrderedOutput output(session.display, flags.images.size());
   session.display.ExpectItems(flags.images.size());
@@ -24,7 +48,8 @@ ExitCode RunSubmit(Session& session, const SubmitFlags& flags) {
     const std::string& image = flags.images[i];
     const auto item = session.display.Begin(image);
     const CallControl control = session.Control(*item);
-    absl::StatusOr<v1::Job> job = session.client.CreateJob(image, *operation, control);
+    absl::StatusOr<v1::Job> job =
+        session.client.CreateJob(image, *operation, flags.refresh, control);
     if (!job.ok()) {
       output.Set(i, "");
       return session.Report(image, job.status());
@@ -41,7 +66,7 @@ ExitCode RunSubmit(Session& session, const SubmitFlags& flags) {
     }
     if (session.json) output.Set(i, ToJson(*job) + "\n");
     if (!status.ok()) return session.Report(job->id(), status);
-    item->Done(flags.wait ? "" : "queued");
+    item->Done(flags.wait ? "" : StateName(job->state()));
     return kOk;
   });
 }
@@ -60,11 +85,19 @@ void AddSubmitCommand(CLI::App& app, Action& chosen) {
       ->check(CLI::Range(1, 256))
       ->envname("HISTEQ_PARALLEL")
       ->type_name("N");
+  command->add_flag("--refresh", flags->refresh, "Make the results anew, also when they are there");
+  AddThumbnailOptions(*command, "--thumbnail", /*required=*/false, flags->thumbnail);
+  command
+      ->add_flag("--equalize", flags->equalizes,
+                 "With --thumbnail: equalize too, and make the thumbnails of the result")
+      ->group("Thumbnail");
   AddOperationFlags(*command, flags->operation);
   command->footer(
-      "\nOne id a line, in the order of the images.\n\nExample:\n"
+      "\nOne id a line, in the order of the images. What is there already is not made again.\n"
+      "\nExamples:\n"
       "  job=$(histeq submit IMAGE --method stretch --percentiles 2,98 --quiet)\n"
-      "  histeq watch $job -o result.jpg");
+      "  histeq watch $job -o result.jpg\n"
+      "  histeq submit IMAGE --thumbnail 256 --thumbnail 1024x768 --wait");
   Choose(*command, chosen, flags, RunSubmit);
 }
 

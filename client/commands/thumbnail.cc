@@ -3,7 +3,6 @@
 #include <iostream>
 #include <set>
 
-#include "absl/strings/numbers.h"
 #include "api/byte_text.h"
 #include "api/download.h"
 #include "api/watch.h"
@@ -15,6 +14,7 @@
 #include "commands/output_path.h"
 #include "commands/output_target.h"
 #include "commands/session.h"
+#include "commands/thumbnail_flags.h"
 #include "display/json.h"
 #include "engine/thumbnail_parameters.h"
 #include "fmt/format.h"
@@ -27,61 +27,10 @@ namespace {
 struct ThumbnailFlags {
   LocalFlags local;
   size_t parallel = 4;
-  std::vector<std::string> sizes;
-  std::string fit = "inside";
-  std::string format = "same";
-  std::optional<uint32_t> quality;
-  bool enlarge = false;
-  bool linear = false;
-  std::string background;
+  ThumbnailOptions thumbnail;
   bool equalizes = false;
   OperationFlags operation;
 };
-
-// "256" or "320x240".
-bool ParseSize(const std::string& text, uint32_t& width, uint32_t& height) {
-  const size_t cross = text.find('x');
-  if (!absl::SimpleAtoi(text.substr(0, cross), &width)) return false;
-  if (cross == std::string::npos) {
-    height = width;
-  } else if (!absl::SimpleAtoi(text.substr(cross + 1), &height)) {
-    return false;
-  }
-  return width >= 1 && height >= 1 && width <= engine::kMaxThumbnailDimension &&
-         height <= engine::kMaxThumbnailDimension;
-}
-
-bool ParseColor(const std::string& text, uint32_t& color) {
-  const std::string digits = text.starts_with('#') ? text.substr(1) : text;
-  return digits.size() == 6 && absl::SimpleHexAtoi(digits, &color);
-}
-
-std::vector<v1::Thumbnail> ThumbnailsOf(const ThumbnailFlags& flags) {
-  std::vector<v1::Thumbnail> thumbnails;
-  for (const std::string& size : flags.sizes) {
-    v1::Thumbnail thumbnail;
-    uint32_t width = 0;
-    uint32_t height = 0;
-    ParseSize(size, width, height);
-    thumbnail.set_width(width);
-    thumbnail.set_height(height);
-    thumbnail.set_fit(flags.fit == "cover"   ? v1::Thumbnail::FIT_COVER
-                      : flags.fit == "exact" ? v1::Thumbnail::FIT_EXACT
-                                             : v1::Thumbnail::FIT_INSIDE);
-    if (flags.format == "jpeg") thumbnail.set_format(v1::IMAGE_FORMAT_JPEG);
-    if (flags.format == "png") thumbnail.set_format(v1::IMAGE_FORMAT_PNG);
-    if (flags.quality.has_value()) thumbnail.set_quality(*flags.quality);
-    thumbnail.set_enlarge(flags.enlarge);
-    thumbnail.set_linear_light(flags.linear);
-    if (uint32_t color = 0; ParseColor(flags.background, color)) thumbnail.set_background(color);
-    // No two alike: one of them is enough.
-    const bool known = std::any_of(thumbnails.begin(), thumbnails.end(), [&](const auto& other) {
-      return other.width() == width && other.height() == height;
-    });
-    if (!known) thumbnails.push_back(std::move(thumbnail));
-  }
-  return thumbnails;
-}
 
 absl::Status NoFolder(const std::string& folder, const std::error_code& error) {
   return base::MakeError(absl::StatusCode::kFailedPrecondition,
@@ -223,7 +172,7 @@ ExitCode RunThumbnail(Session& session, const ThumbnailFlags& flags) {
     return kUsage;
   }
   Recipe recipe;
-  recipe.thumbnails = ThumbnailsOf(flags);
+  recipe.thumbnails = ThumbnailsOf(flags.thumbnail);
   if (recipe.thumbnails.size() > engine::kMaxThumbnails) {
     session.display.Error(fmt::format("--size: {} sizes; at most {} are made at once",
                                       recipe.thumbnails.size(), engine::kMaxThumbnails));
@@ -255,58 +204,12 @@ void AddThumbnailCommand(CLI::App& app, Action& chosen) {
       ->check(CLI::Range(1, 256))
       ->envname("HISTEQ_PARALLEL")
       ->type_name("N");
-  constexpr const char* kGroup = "Thumbnail";
-  command
-      ->add_option("--size", flags->sizes,
-                   "Pixels: the longest side, or width and height; several sizes decode the image "
-                   "once (photo.jpg_thumb_256x256.jpg)")
-      ->required()
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->type_name("N|WxH")
-      ->check([](const std::string& text) {
-        uint32_t width = 0;
-        uint32_t height = 0;
-        return ParseSize(text, width, height)
-                   ? std::string()
-                   : "a size is wanted, as in 256 or 320x240, 1 to 16384";
-      })
-      ->group(kGroup);
-  command
-      ->add_option("--fit", flags->fit,
-                   "inside: as large as fits in, the aspect kept; cover: fills it, the middle cut "
-                   "out; exact: stretched")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"inside", "cover", "exact"}))
-      ->group(kGroup);
-  command->add_option("--format", flags->format, "Of the result")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"same", "jpeg", "png"}))
-      ->group(kGroup);
-  command->add_option("--quality", flags->quality, "Of a JPEG, 1 to 100; default 85")
-      ->check(CLI::Range(1, 100))
-      ->type_name("N")
-      ->group(kGroup);
-  command->add_flag("--enlarge", flags->enlarge, "Small images become larger")->group(kGroup);
-  command
-      ->add_flag("--linear", flags->linear,
-                 "Average light rather than samples: truer for fine bright detail, slower")
-      ->group(kGroup);
-  command
-      ->add_option("--background", flags->background,
-                   "Behind what is transparent, in a JPEG; default ffffff")
-      ->type_name("RRGGBB")
-      ->check([](const std::string& text) {
-        uint32_t color = 0;
-        return ParseColor(text, color) ? std::string()
-                                       : "a colour is wanted, as in ffffff or #20a0ff";
-      })
-      ->group(kGroup);
+  AddThumbnailOptions(*command, "--size", /*required=*/true, flags->thumbnail);
   command
       ->add_flag("--equalize", flags->equalizes,
                  "Equalize first, and make the thumbnails of the result, which is kept too "
                  "(photo_EQUALIZED.jpg, photo_EQUALIZED.jpg_thumb.jpg)")
-      ->group(kGroup);
+      ->group("Thumbnail");
   AddLocalFlags(*command, flags->local);
   AddOperationFlags(*command, flags->operation);
   command->footer(

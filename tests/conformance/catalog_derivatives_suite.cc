@@ -499,8 +499,9 @@ TEMPLATE_TEST_CASE("beyond the budget the results go that were not used for long
   const ImageRecord copy = AddCopy(catalog, "copy", "copy.jpg", image);
   std::vector<std::string> ids;
   const auto make = [&](const std::string& operation) {
-    const JobRecord job = MustCreate(catalog, "r-" + operation, image.id, DeriveSpec({operation}));
-    ids.push_back(MustComplete(catalog, MustLease(catalog, job.id), operation).job.result_image_id);
+    Catalog& now = harness.catalog();
+    const JobRecord job = MustCreate(now, "r-" + operation, image.id, DeriveSpec({operation}));
+    ids.push_back(MustComplete(now, MustLease(now, job.id), operation).job.result_image_id);
     harness.clock.Advance(absl::Seconds(1));
   };
   for (const std::string operation : {"1", "2", "3"}) make(operation);
