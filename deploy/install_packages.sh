@@ -8,7 +8,7 @@ build_packages=(
   g++ cmake ninja-build ccache mold pkg-config
   libabsl-dev libfmt-dev libspdlog-dev libcli11-dev
   protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libgrpc++-dev
-  libhwy-dev libisal-dev libjpeg62-turbo-dev libpng-dev libzimg-dev zlib1g-dev
+  libhwy-dev libseccomp-dev libisal-dev libjpeg62-turbo-dev libpng-dev libzimg-dev zlib1g-dev
   libsqlite3-dev libssl-dev
 )
 test_packages=(catch2 python3)

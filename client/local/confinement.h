@@ -18,11 +18,15 @@ struct Confinement {
   uint64_t file_bytes = 0;
 };
 
-// For the rest of the process's life: no core files, no new privileges, limits on address space,
-// files and descriptors, and no system calls that a decoder has no use for (other programs,
-// sockets, other processes). Signals that are meant for the command are ignored.
+// First thing: no core files, no new privileges, limits on address space, files and descriptors.
+// Signals that are meant for the command are ignored.
 // - ABORTED: the parent is gone already. INTERNAL: a limit cannot be set.
 absl::Status ConfineThisProcess(const Confinement& confinement);
+
+// Once everything runs: takes from all threads the system calls that a decoder has no use for,
+// which then fail with EPERM: other programs and processes, sockets, names and rights of files, and
+// the kernel's larger doors. A kernel that cannot filter them is no error.
+void DenyNeedlessSystemCalls();
 
 // Ends the process by SIGXCPU once it has taken so much more processor time. Replaces the limit of
 // the image before.

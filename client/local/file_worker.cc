@@ -172,6 +172,7 @@ int RunFileWorker(std::vector<std::string> arguments) {
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) return kWorkerUsageExit;
   grpc::AddInsecureChannelFromFd(server.get(), flags.socket);
+  DenyNeedlessSystemCalls();
   // Until the command ends it.
   server->Wait();
   return 0;
