@@ -47,6 +47,7 @@ v1::Job ToProto(const store::JobRecord& job) {
   proto.set_max_attempts(job.max_attempts);
   proto.set_epoch(job.epoch);
   proto.set_coordinator(job.coordinator);
+  if (job.blocked) proto.set_waiting_for("another job that makes some of its results");
   if (job.state == store::JobState::kSucceeded) {
     proto.set_result_image_id(job.result_image_id);
     for (const std::string& id : job.result_image_ids) proto.add_result_image_ids(id);

@@ -127,9 +127,10 @@ class UploadCall {
          {"pixels", fmt::format("{}x{}", finished.image.facts.width, finished.image.facts.height)},
          {"duration_s", fmt::format("{:.3f}", seconds)}});
     if (finished.job.has_value() && !finished.already_finished) {
-      rpc::LogEvent(rpc::LogLevel::kInfo, "job_created",
+      rpc::LogEvent(rpc::LogLevel::kInfo, "job_requested",
                     {{"job", finished.job->id},
                      {"image", finished.image.id},
+                     {"state", v1::JobState_Name(static_cast<v1::JobState>(finished.job->state))},
                      {"upload", upload_id_},
                      {"peer", call_.peer()}});
     }

@@ -291,6 +291,13 @@ bool CompleteCall::SendChunk(uint64_t offset, const std::string& data) {
   return writer_->Write(ChunkMessage<v1::CompleteJobRequest>(offset, data));
 }
 
+bool CompleteCall::EndResult(const std::string& file) {
+  v1::CompleteJobRequest message;
+  message.mutable_end_of_result()->set_size_bytes(file.size());
+  message.mutable_end_of_result()->set_sha256(Sha256Of(file));
+  return writer_->Write(message);
+}
+
 grpc::Status CompleteCall::Finish(const std::string& file) {
   v1::CompleteJobRequest::Finish finish;
   finish.set_size_bytes(file.size());

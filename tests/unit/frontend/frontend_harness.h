@@ -62,8 +62,10 @@ class Harness {
   // Uploads whole; fails the test when that fails.
   v1::UploadImageResponse Upload(const std::string& file, const std::string& name = "moon.png",
                                  const v1::Operation* operation = nullptr);
+  // Each time with other parameters: the same ones would be the same job.
   v1::UploadImageResponse UploadToEqualize() {
-    const v1::Operation operation = Equalize();
+    v1::Operation operation = Equalize();
+    operation.mutable_equalize()->set_nodata(uploads_++ % 256);
     return Upload(TestFile("moon.png"), "moon.png", &operation);
   }
   v1::Job GetJob(const std::string& job_id);
@@ -78,6 +80,7 @@ class Harness {
   void Start();
   std::shared_ptr<grpc::Channel> NewChannel() const;
 
+  uint32_t uploads_ = 0;
   std::string folder_;
   frontend::FrontendOptions options_;
   std::unique_ptr<frontend::Frontend> frontend_;
@@ -127,6 +130,8 @@ class CompleteCall {
   CompleteCall(v1::JobQueue::Stub& stub, const std::string& job_id, uint64_t epoch);
   ~CompleteCall();
   bool SendChunk(uint64_t offset, const std::string& data);
+  // The end of one of several results.
+  bool EndResult(const std::string& file);
   // The finish for `file`, and the end.
   grpc::Status Finish(const std::string& file);
   grpc::Status Finish(const v1::CompleteJobRequest::Finish& finish);
