@@ -19,6 +19,7 @@ namespace {
 constexpr uint32_t kTries = 2;
 // Its socket breaks before it is quite gone.
 constexpr absl::Duration kEndPatience = absl::Seconds(10);
+constexpr absl::Duration kStartPatience = absl::Seconds(60);
 
 std::string ReasonOf(const absl::Status& status) {
   const auto detail = base::GetErrorDetail(status);
@@ -79,7 +80,6 @@ struct ProcessMaker::Live {
   rpc::WorkerPool pool;
   rpc::RemoteExecutor executor;
   std::unique_ptr<WorkerProcess> process;
-  bool answered = false;
 };
 
 ProcessMaker::ProcessMaker(engine::ThreadExecutor& idle, WorkerProcessOptions options)
@@ -87,11 +87,25 @@ ProcessMaker::ProcessMaker(engine::ThreadExecutor& idle, WorkerProcessOptions op
 
 ProcessMaker::~ProcessMaker() = default;
 
-absl::Status ProcessMaker::Start() {
+absl::Status ProcessMaker::Start(const base::CancelToken& token) {
   if (live_ != nullptr) return absl::OkStatus();
   HISTEQ_ASSIGN_OR_RETURN(std::unique_ptr<WorkerProcess> process, WorkerProcess::Start(options_));
-  live_ = std::make_unique<Live>(idle_, std::move(process));
-  return absl::OkStatus();
+  auto live = std::make_unique<Live>(idle_, std::move(process));
+  // The time that it takes to begin is no image's.
+  const absl::Status status = live->executor.AwaitWorker(kStartPatience, token);
+  if (status.ok()) {
+    live_ = std::move(live);
+    return absl::OkStatus();
+  }
+  HISTEQ_RETURN_IF_ERROR(token.Check());
+  const std::optional<ProcessEnd> end = live->process->WaitForEnd(absl::Seconds(1));
+  return base::MakeError(
+      absl::StatusCode::kUnavailable,
+      "a worker process does not begin to work: " +
+          (!end.has_value()             ? "it does not answer"
+           : end->exit_code.has_value() ? fmt::format("it ended with exit code {}", *end->exit_code)
+                                        : fmt::format("it died: {}", strsignal(*end->signal))),
+      {.reason = "WORKER_NOT_STARTED"});
 }
 
 absl::StatusOr<FileResult> ProcessMaker::Make(const ImageWork& work,
@@ -102,12 +116,11 @@ absl::StatusOr<FileResult> ProcessMaker::Make(const ImageWork& work,
   request.set_result_path(work.result_path);
   absl::Status failure;
   for (uint32_t attempt = 1; attempt <= kTries; ++attempt) {
-    HISTEQ_RETURN_IF_ERROR(Start());
+    HISTEQ_RETURN_IF_ERROR(Start(token));
     request.set_attempt(attempt);
     absl::StatusOr<v1::ProcessFileResponse> response =
         live_->executor.ProcessFile(request, options_.image_timeout, token);
     if (response.ok()) {
-      live_->answered = true;
       FileResult result;
       result.format = static_cast<codec::ImageFormat>(response->format());
       result.width = response->width();
@@ -128,19 +141,9 @@ absl::StatusOr<FileResult> ProcessMaker::Make(const ImageWork& work,
     } else if (reason == "OUT_OF_MEMORY") {
       failure = OutOfMemory(options_.memory_bytes);
     } else if (reason.empty() && status.code() == absl::StatusCode::kUnavailable) {
-      const std::optional<ProcessEnd> end = live_->process->WaitForEnd(kEndPatience);
-      if (!live_->answered && end.has_value() &&
-          (end->exit_code == kWorkerUsageExit || end->exit_code == 127)) {
-        live_.reset();
-        return base::MakeError(
-            absl::StatusCode::kUnavailable,
-            fmt::format("a worker process ended at once, with exit code {}", *end->exit_code),
-            {.reason = "WORKER_NOT_STARTED"});
-      }
-      failure = Meaning(end, options_);
+      failure = Meaning(live_->process->WaitForEnd(kEndPatience), options_);
     } else {
       // It lives, and says what is wrong with the image.
-      live_->answered = true;
       return status;
     }
     live_.reset();

@@ -24,7 +24,7 @@ class ProcessMaker final : public ImageMaker {
  private:
   struct Live;
 
-  absl::Status Start();
+  absl::Status Start(const base::CancelToken& token);
 
   engine::ThreadExecutor& idle_;
   const WorkerProcessOptions options_;

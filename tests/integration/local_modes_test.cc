@@ -231,9 +231,11 @@ TEST_CASE("an image takes down its worker process and fails alone") {
   INFO(fault);
   Desk desk;
   desk.AddSmall(12);
-  const Finished run = desk.Run({"equalize", desk.in(), "-o", desk.out(), "--processes", "2",
-                                 "--image-timeout-s", "2", "--worker-memory", "1GiB", "--json",
-                                 "--test-worker-fault", std::string(fault) + "=img_3.png"});
+  const Finished run =
+      desk.Run({"equalize", desk.in(), "-o", desk.out(), "--processes", "2", "--image-timeout-s",
+                // Enough for the others, on any machine.
+                std::string(fault) == "hang" ? "6" : "300", "--worker-memory", "1GiB", "--json",
+                "--test-worker-fault", std::string(fault) + "=img_3.png"});
   INFO(run.err);
   CHECK(run.exit_code == 1);
   CHECK(run.err.find(std::string("11 done, 1 failed (1 ") + reason + ")") != std::string::npos);

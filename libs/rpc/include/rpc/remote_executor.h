@@ -54,6 +54,9 @@ class RemoteExecutor final : public engine::Executor {
                                                       const base::CancelToken& token) override;
   uint32_t busy_workers() const override;
 
+  // Waits until a worker answers, up to `timeout`: one that was just started takes its time.
+  absl::Status AwaitWorker(absl::Duration timeout, const base::CancelToken& token);
+
   // Has one worker of this machine do a whole file, once: whoever started that worker knows better
   // what to do when it dies. Waits for a place; then the worker has `timeout`.
   // - the worker's answer; UNAVAILABLE when it is gone; DEADLINE_EXCEEDED after `timeout`.
