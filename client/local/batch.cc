@@ -37,7 +37,12 @@ absl::StatusOr<SourceFacts> FactsOf(const std::string& path) {
   stat(path.c_str(), &file);
   std::error_code error;
   SourceFacts facts;
-  facts.absolute_path = std::filesystem::absolute(path, error).lexically_normal().string();
+  // Whatever way leads to it.
+  facts.absolute_path = std::filesystem::canonical(path, error).string();
+  if (error) {
+    return base::MakeError(absl::StatusCode::kNotFound, "no such file",
+                           {.reason = "FILE_NOT_FOUND"});
+  }
   facts.size = static_cast<uint64_t>(file.st_size);
   facts.mtime_ns = file.st_mtim.tv_sec * 1'000'000'000 + file.st_mtim.tv_nsec;
   return facts;
