@@ -68,13 +68,11 @@ absl::Status Meaning(const std::optional<ProcessEnd>& end, const WorkerProcessOp
 struct ProcessMaker::Live {
   Live(engine::ThreadExecutor& idle, std::unique_ptr<WorkerProcess> started)
       : executor(pool, idle, {}), process(std::move(started)) {
-    pool.Update({.name = "process",
-                 .address = process->TakeAddress(),
-                 .slots = 1,
-                 .free_slots = 1,
-                 .memory_bytes = 0,
-                 .free_memory_bytes = 0,
-                 .draining = false});
+    rpc::PoolWorker worker;
+    worker.name = "process";
+    worker.address = process->TakeAddress();
+    worker.slots = worker.free_slots = 1;
+    pool.Update(worker);
   }
 
   rpc::WorkerPool pool;
