@@ -25,7 +25,7 @@ absl::StatusOr<size_t> CheckedSource::Read(std::span<uint8_t> buffer) {
   if (actual != sha256_) {
     return base::MakeError(
         absl::StatusCode::kDataLoss,
-        "the stored image is not the one that was uploaded: its SHA-256 differs",
+        "the image's bytes are not those that were uploaded or registered: their SHA-256 differs",
         {.reason = "SOURCE_CHANGED", .metadata = {}, .field = {}, .retry_after = {}});
   }
   return got;

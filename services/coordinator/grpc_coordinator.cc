@@ -14,6 +14,7 @@
 #include "grpc_coordinator_service.h"
 #include "grpc_heartbeat.h"
 #include "grpc_job_queue.h"
+#include "grpc_node_storage.h"
 #include "grpc_worker_probe.h"
 #include "histeq/target.h"
 #include "lease_loop.h"
@@ -44,7 +45,8 @@ class PoolFeeder final : public WorkerListener {
                   .free_slots = worker.free_slots,
                   .memory_bytes = worker.memory_bytes,
                   .free_memory_bytes = worker.free_memory_bytes,
-                  .draining = worker.draining});
+                  .draining = worker.draining,
+                  .storages = worker.storages});
     const bool fresh = names_.insert(worker.name).second;
     if (changed_) changed_(fresh);
   }
@@ -80,8 +82,11 @@ struct Coordinator::Parts {
               {.coordinator = options.name,
                .stall_timeout = options.stall_timeout,
                .commit_timeout = options.commit_timeout}),
+        storage(options.storage, pool,
+                {.coordinator = options.name, .stall_timeout = options.worker_stall_timeout}),
         runner(
-            queue, [this](const LeaseKey& key) { return MakeExecutor(key); }, clock, options.jobs),
+            queue, [this](const LeaseKey& key) { return MakeExecutor(key); }, storage, clock,
+            options.jobs),
         service(registry, table, watchdog, [this] { return Describe(); },
                 {.name = options.name, .worker_interval = options.worker_interval}) {}
 
@@ -99,6 +104,7 @@ struct Coordinator::Parts {
   WorkerRegistry registry;
   engine::ThreadExecutor local;
   GrpcJobQueue queue;
+  GrpcNodeStorage storage;
   JobRunner runner;
   GrpcCoordinatorService service;
   std::atomic<bool> draining = false;
@@ -133,6 +139,7 @@ v1::CoordinatorInfo Coordinator::Parts::Describe() {
   info.set_draining(draining);
   info.set_version(options.version);
   info.set_simd_target(histeq::ActiveTargetName());
+  for (const std::string& name : options.storage.Names()) info.add_storages(name);
   for (const WorkerRegistry::Attached& attached : registry.Workers()) {
     v1::WorkerInfo& worker = *info.add_workers();
     worker.set_name(attached.report.name);
@@ -145,6 +152,7 @@ v1::CoordinatorInfo Coordinator::Parts::Describe() {
     worker.set_simd_target(attached.report.simd_target);
     worker.set_version(attached.report.version);
     worker.set_draining(attached.report.draining);
+    for (const std::string& name : attached.report.storages) worker.add_storages(name);
     *worker.mutable_last_heartbeat_time() = rpc::ToProto(attached.last_heartbeat);
   }
   return info;

@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "grpcpp/impl/codegen/service_type.h"
 #include "job_runner.h"
+#include "store/file_roots.h"
 
 namespace histeq::coordinator {
 
@@ -38,6 +39,8 @@ struct CoordinatorOptions {
   absl::Duration worker_gone_after = absl::Seconds(20);
   absl::Duration probe_timeout = absl::Seconds(5);
   uint32_t max_workers = 256;
+  // Files that it reads itself.
+  store::StorageRoots storage;
   // Segments of a job on workers or finished out of order, at most.
   uint32_t segment_window = 32;
   // A segment on which nothing moves for so long goes to another worker.

@@ -23,6 +23,7 @@ WorkerReport ReportFromProto(const v1::WorkerInfo& info) {
   report.simd_target = info.simd_target();
   report.version = info.version();
   report.draining = info.draining();
+  report.storages.assign(info.storages().begin(), info.storages().end());
   return report;
 }
 

@@ -12,6 +12,7 @@
 #include "rpc/operation_convert.h"
 #include "rpc/proto_convert.h"
 #include "rpc/status.h"
+#include "store/location.h"
 #include "store/sha256.h"
 
 namespace histeq::coordinator {
@@ -19,6 +20,21 @@ namespace {
 
 std::span<const uint8_t> AsBytes(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+// Of an image that lies at a node.
+std::optional<NodeFile> FileOf(const v1::Image& image) {
+  const absl::StatusOr<store::Location> location = store::ParseLocation(image.location());
+  if (!location.ok() || location->kind != store::Location::Kind::kNode) return std::nullopt;
+  NodeFile file;
+  file.location = image.location();
+  file.storage = location->node;
+  file.path = location->path;
+  if (!image.unread()) {
+    file.size_bytes = image.size_bytes();
+    if (image.has_modify_time()) file.modify_time = rpc::FromProto(image.modify_time());
+  }
+  return file;
 }
 
 // The chunks of one ReadSource call as bytes.
@@ -108,11 +124,13 @@ absl::StatusOr<std::optional<LeaseGrant>> GrpcJobQueue::Lease(absl::Duration wai
   grant.image_name = lease.image().name();
   grant.image_bytes = lease.image().size_bytes();
   grant.image_sha256 = lease.image().sha256();
+  grant.image_file = FileOf(lease.image());
   grant.operation = rpc::OperationFromProto(lease.operation());
   if (lease.has_reference() || lease.has_reference_statistics()) {
     LeaseGrant::Reference& reference = grant.reference.emplace();
     reference.bytes = lease.reference().size_bytes();
     reference.sha256 = lease.reference().sha256();
+    reference.file = FileOf(lease.reference());
     if (lease.has_reference_statistics()) {
       reference.statistics = rpc::FromProto(lease.reference_statistics());
     }
@@ -207,6 +225,22 @@ absl::Status GrpcJobQueue::Complete(const LeaseKey& key, const ReadResult& read,
   if (open) {
     *message.mutable_finish() = std::move(finish);
     if (write(message)) writer->WritesDone();
+  }
+  call.Begin(options_.commit_timeout);
+  return call.Result(writer->Finish());
+}
+
+absl::Status GrpcJobQueue::CompleteInspected(const LeaseKey& key, const engine::InspectedFile& file,
+                                             const base::CancelToken& token) {
+  rpc::GuardedCall call(watchdog_, options_.stall_timeout, token);
+  v1::CompleteJobResponse response;
+  const auto writer = stub_->CompleteJob(&call.context(), &response);
+  v1::CompleteJobRequest message;
+  message.mutable_header()->set_job_id(key.job_id);
+  message.mutable_header()->set_epoch(key.epoch);
+  if (writer->Write(message)) {
+    *message.mutable_finish()->mutable_inspected() = rpc::ToProto(file);
+    if (writer->Write(message)) writer->WritesDone();
   }
   call.Begin(options_.commit_timeout);
   return call.Result(writer->Finish());

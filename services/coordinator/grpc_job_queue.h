@@ -38,6 +38,8 @@ class GrpcJobQueue final : public JobQueue {
                         const std::vector<uint64_t>& result_bytes,
                         const engine::ImageStatistics* statistics,
                         const base::CancelToken& token) override;
+  absl::Status CompleteInspected(const LeaseKey& key, const engine::InspectedFile& file,
+                                 const base::CancelToken& token) override;
   absl::Status Fail(const LeaseKey& key, Outcome outcome, const absl::Status& why,
                     const base::CancelToken& token) override;
 

@@ -1,6 +1,18 @@
 #include "job_outcome.h"
 
+#include <string>
+
+#include "base/error.h"
+
 namespace histeq::coordinator {
+namespace {
+
+std::string ReasonOf(const absl::Status& status) {
+  const auto detail = base::GetErrorDetail(status);
+  return detail.has_value() ? detail->reason : std::string();
+}
+
+}  // namespace
 
 std::string_view OutcomeName(Outcome outcome) {
   switch (outcome) {
@@ -17,8 +29,11 @@ std::string_view OutcomeName(Outcome outcome) {
 }
 
 Outcome ClassifyFailure(const absl::Status& status) {
+  // Not this attempt's fault: the job waits until the storage is back.
+  if (ReasonOf(status) == "STORAGE_GONE") return Outcome::kHandBack;
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kDataLoss:
     case absl::StatusCode::kOutOfRange:
     case absl::StatusCode::kFailedPrecondition:
@@ -37,6 +52,10 @@ bool IsLeaseGone(const absl::Status& status) {
 }
 
 bool IsWorthRepeating(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  if (reason == "SOURCE_CHANGED" || reason == "BLOB_DAMAGED" || reason == "STORAGE_GONE") {
+    return false;
+  }
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:

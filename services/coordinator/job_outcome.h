@@ -22,7 +22,8 @@ std::string_view OutcomeName(Outcome outcome);
 // Whether another attempt at the same job, perhaps on another machine, may end differently than
 // with `status` (not OK), which the engine or the source returned. A broken image, an operation
 // that does not fit it and a limit that it exceeds are the same everywhere: kPermanent. A full
-// disk, a lost connection and everything unknown: kRetry.
+// disk, a lost connection and everything unknown: kRetry. A node's file whose node is gone:
+// kHandBack.
 Outcome ClassifyFailure(const absl::Status& status);
 
 // Whether a call to the frontend about a lease that failed with `status` means that the lease is

@@ -15,10 +15,12 @@
 #include "absl/time/time.h"
 #include "base/byte_stream.h"
 #include "base/cancel.h"
+#include "engine/inspect.h"
 #include "engine/operation.h"
 #include "engine/run_job.h"
 #include "job_outcome.h"
 #include "lease_table.h"
+#include "node_storage.h"
 
 namespace histeq::coordinator {
 
@@ -33,6 +35,8 @@ struct LeaseGrant {
   uint64_t image_bytes = 0;
   // 32 bytes, or empty when the frontend did not say.
   std::string image_sha256;
+  // Set when the bytes are not the frontend's to give: read them there.
+  std::optional<NodeFile> image_file;
   // Or why it cannot be understood, which is a permanent error of the job.
   absl::StatusOr<engine::Operation> operation = absl::UnknownError("not set");
   // The image that an operation which reads_reference takes its histogram from.
@@ -40,6 +44,7 @@ struct LeaseGrant {
     // To be read with OpenSource(reference).
     uint64_t bytes = 0;
     std::string sha256;
+    std::optional<NodeFile> file;
     // Then there is nothing to be read.
     std::optional<engine::ImageStatistics> statistics;
   };
@@ -78,6 +83,10 @@ class JobQueue {
                                 const std::vector<uint64_t>& result_bytes,
                                 const engine::ImageStatistics* statistics,
                                 const base::CancelToken& token) = 0;
+
+  // Sends the result of an inspect job.
+  virtual absl::Status CompleteInspected(const LeaseKey& key, const engine::InspectedFile& file,
+                                         const base::CancelToken& token) = 0;
 
   // Gives the lease up. `why` is not OK.
   virtual absl::Status Fail(const LeaseKey& key, Outcome outcome, const absl::Status& why,

@@ -8,12 +8,14 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "checked_source.h"
+#include "engine/inspect.h"
 #include "engine/run_job.h"
 #include "fmt/format.h"
 #include "read_ahead.h"
 #include "resuming_source.h"
 #include "rpc/event_log.h"
 #include "rpc/retry.h"
+#include "store/sha256.h"
 
 namespace histeq::coordinator {
 namespace {
@@ -43,10 +45,11 @@ struct JobRunner::Attempt {
   uint32_t most_workers = 0;
 };
 
-JobRunner::JobRunner(JobQueue& queue, MakeExecutor make_executor, const base::Clock& clock,
-                     JobRunnerOptions options)
+JobRunner::JobRunner(JobQueue& queue, MakeExecutor make_executor, NodeStorage& storage,
+                     const base::Clock& clock, JobRunnerOptions options)
     : queue_(queue),
       make_executor_(std::move(make_executor)),
+      storage_(storage),
       clock_(clock),
       options_(std::move(options)) {
   const uint64_t share = options_.image_budget_bytes / std::max<uint32_t>(1, options_.job_slots);
@@ -119,33 +122,56 @@ class JobRunner::Source {
  public:
   Source(JobRunner& runner, const LeaseGrant& grant, HeldLease& lease, bool reference)
       : lease_(lease),
-        stream_(
-            [&runner, &grant, token = lease.work(), reference](uint64_t offset) {
-              return runner.queue_.OpenSource(grant.key, offset, reference, token);
-            },
-            reference ? grant.reference->bytes : grant.image_bytes, lease.work(),
-            [&grant](uint64_t offset, const absl::Status& why) {
-              rpc::LogEvent(rpc::LogLevel::kWarning, "source_resumed",
-                            {{"job", grant.key.job_id},
-                             {"offset", fmt::format("{}", offset)},
-                             {"code", absl::StatusCodeToString(why.code())},
-                             {"error", Text(why)}});
-            }),
+        file_(reference ? grant.reference->file : grant.image_file),
+        stream_([this, &runner, &grant, token = lease.work(), reference](
+                    uint64_t offset) { return Open(runner, grant, offset, reference, token); },
+                SizeOf(grant, reference), lease.work(),
+                [&grant](uint64_t offset, const absl::Status& why) {
+                  rpc::LogEvent(rpc::LogLevel::kWarning, "source_resumed",
+                                {{"job", grant.key.job_id},
+                                 {"offset", fmt::format("{}", offset)},
+                                 {"code", absl::StatusCodeToString(why.code())},
+                                 {"error", Text(why)}});
+                }),
         checked_(stream_, reference ? grant.reference->sha256 : grant.image_sha256),
         ahead_(std::make_unique<ReadAhead>(checked_, runner.options_.read_ahead_bytes)) {}
   ~Source() {
     // Its thread reads the others.
     ahead_.reset();
-    // A missing file (NOT_FOUND) is the job's trouble; these are the lease's.
+    // What is wrong with a node's file, and a missing one (NOT_FOUND), is the job's trouble; these
+    // are the lease's.
+    if (file_.has_value()) return;
     if (stream_.failure().code() == absl::StatusCode::kFailedPrecondition ||
         stream_.failure().code() == absl::StatusCode::kPermissionDenied) {
       lease_.MarkLost(stream_.failure());
     }
   }
   base::ByteSource& bytes() { return *ahead_; }
+  // Of a node's file that lies here. After it was read.
+  std::optional<absl::Time> modify_time() const { return modify_time_; }
 
  private:
+  // A node's file that was never read has any size.
+  static std::optional<uint64_t> SizeOf(const LeaseGrant& grant, bool reference) {
+    const std::optional<NodeFile>& file = reference ? grant.reference->file : grant.image_file;
+    if (file.has_value()) return file->size_bytes;
+    return reference ? grant.reference->bytes : grant.image_bytes;
+  }
+
+  absl::StatusOr<std::unique_ptr<base::ByteSource>> Open(JobRunner& runner, const LeaseGrant& grant,
+                                                         uint64_t offset, bool reference,
+                                                         const base::CancelToken& token) {
+    if (!file_.has_value()) return runner.queue_.OpenSource(grant.key, offset, reference, token);
+    HISTEQ_ASSIGN_OR_RETURN(NodeStorage::OpenFile open,
+                            runner.storage_.Open(grant.key, *file_, offset, token));
+    modify_time_ = open.modify_time;
+    return std::move(open.source);
+  }
+
   HeldLease& lease_;
+  const std::optional<NodeFile> file_;
+  // Set on the reading thread.
+  std::optional<absl::Time> modify_time_;
   ResumingSource stream_;
   CheckedSource checked_;
   std::unique_ptr<ReadAhead> ahead_;
@@ -186,9 +212,57 @@ absl::StatusOr<std::vector<uint64_t>> JobRunner::ReadReference(const LeaseGrant&
   return std::move(statistics->channels.front().histogram);
 }
 
+absl::Status JobRunner::Inspect(const LeaseGrant& grant, HeldLease& lease, Attempt& attempt) {
+  const base::CancelToken token = lease.work();
+  engine::InspectedFile file;
+  if (grant.image_file.has_value() && !storage_.IsHere(grant.image_file->storage)) {
+    class NoBytes final : public base::ByteSink {
+     public:
+      absl::Status Write(std::span<const uint8_t>) override {
+        return absl::InternalError("an inspection has no bytes");
+      }
+    } nowhere;
+    HISTEQ_ASSIGN_OR_RETURN(NodeStorage::Processed processed,
+                            storage_.ProcessAtWorker(grant.key, *grant.image_file, *grant.operation,
+                                                     options_.decode_limits, nowhere, token));
+    if (!processed.inspected.has_value()) {
+      return absl::InternalError("the worker did not say what the file is");
+    }
+    file = *std::move(processed.inspected);
+  } else {
+    store::Sha256 digest;
+    Source source(*this, grant, lease, /*reference=*/false);
+    HISTEQ_ASSIGN_OR_RETURN(
+        file, engine::Inspect(source.bytes(), options_.decode_limits, token,
+                              [&digest](std::span<const uint8_t> bytes) { digest.Update(bytes); }));
+    file.sha256 = store::ToBytes(digest.Digest());
+    file.modify_time = source.modify_time();
+  }
+  attempt.analyzed = attempt.transformed = clock_.Monotonic();
+  return DeliverWith(grant, lease, /*sent=*/false, absl::UnavailableError("not sent yet"),
+                     [&] { return queue_.CompleteInspected(grant.key, file, token); });
+}
+
+absl::StatusOr<engine::JobResult> JobRunner::Make(const LeaseGrant& grant, HeldLease& lease,
+                                                  const engine::Operation& operation,
+                                                  base::ByteSink& sink, engine::Executor& executor,
+                                                  const engine::JobOptions& job) {
+  if (grant.image_file.has_value() && !storage_.IsHere(grant.image_file->storage)) {
+    absl::StatusOr<NodeStorage::Processed> processed = storage_.ProcessAtWorker(
+        grant.key, *grant.image_file, operation, job.limits, sink, job.token);
+    if (processed.ok()) return std::move(processed->result);
+    if (Reason(processed.status()) != "TOO_LARGE_HERE") return processed.status();
+  }
+  Source source(*this, grant, lease, /*reference=*/false);
+  return engine::RunJob(source.bytes(), sink, operation, executor, job);
+}
+
 absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& lease,
                              Attempt& attempt) {
   HISTEQ_RETURN_IF_ERROR(grant.operation.status());
+  if (grant.operation->kind == engine::Operation::Kind::kInspect) {
+    return Inspect(grant, lease, attempt);
+  }
   const base::CancelToken token = lease.work();
   base::MemoryBudget& budget = *budgets_[slot];
   ResultSpool spool(budget, options_.scratch_dir);
@@ -242,11 +316,7 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
     lease.SetProgress(progress);
   };
 
-  absl::StatusOr<engine::JobResult> result = absl::UnknownError("not run");
-  {
-    Source source(*this, grant, lease, /*reference=*/false);
-    result = engine::RunJob(source.bytes(), spool, operation, *executor, job);
-  }
+  absl::StatusOr<engine::JobResult> result = Make(grant, lease, operation, spool, *executor, job);
   // Its slots are free for other jobs while this one is delivered.
   executor.reset();
   attempt.transformed = clock_.Monotonic();
@@ -272,9 +342,22 @@ absl::Status JobRunner::Deliver(const LeaseGrant& grant, HeldLease& lease, Resul
                                 const std::vector<uint64_t>& result_bytes,
                                 const engine::ImageStatistics* statistics, absl::Status early) {
   const base::CancelToken token = lease.work();
+  const bool sent = spool.size() > 0 && statistics == nullptr && result_bytes.empty();
+  return DeliverWith(grant, lease, sent, std::move(early), [&] {
+    return queue_.Complete(
+        grant.key,
+        [&](uint64_t offset, std::span<uint8_t> buffer) {
+          return spool.ReadAt(offset, buffer, token);
+        },
+        result_bytes, statistics, token);
+  });
+}
+
+absl::Status JobRunner::DeliverWith(const LeaseGrant& grant, HeldLease& lease, bool sent,
+                                    absl::Status status,
+                                    const std::function<absl::Status()>& deliver) {
+  const base::CancelToken token = lease.work();
   rpc::Backoff backoff;
-  absl::Status status = std::move(early);
-  bool sent = spool.size() > 0 && statistics == nullptr && result_bytes.empty();
   while (!status.ok()) {
     if (sent) {
       HISTEQ_RETURN_IF_ERROR(token.Check());
@@ -297,12 +380,7 @@ absl::Status JobRunner::Deliver(const LeaseGrant& grant, HeldLease& lease, Resul
       HISTEQ_RETURN_IF_ERROR(backoff.Wait(token));
     }
     sent = true;
-    status = queue_.Complete(
-        grant.key,
-        [&](uint64_t offset, std::span<uint8_t> buffer) {
-          return spool.ReadAt(offset, buffer, token);
-        },
-        result_bytes, statistics, token);
+    status = deliver();
   }
   return status;
 }

@@ -18,6 +18,7 @@
 #include "engine/run_job.h"
 #include "job_queue.h"
 #include "lease_table.h"
+#include "node_storage.h"
 #include "result_spool.h"
 
 namespace histeq::coordinator {
@@ -45,8 +46,9 @@ class JobRunner {
   // The executor of one job, with the lease's name in its calls and logs.
   using MakeExecutor = std::function<std::unique_ptr<engine::Executor>(const LeaseKey& key)>;
 
-  JobRunner(JobQueue& queue, MakeExecutor make_executor, const base::Clock& clock,
-            JobRunnerOptions options);
+  // `storage` outlives the runner.
+  JobRunner(JobQueue& queue, MakeExecutor make_executor, NodeStorage& storage,
+            const base::Clock& clock, JobRunnerOptions options);
 
   void Run(uint32_t slot, const LeaseGrant& grant, std::shared_ptr<HeldLease> lease);
 
@@ -62,10 +64,20 @@ class JobRunner {
   absl::Status Deliver(const LeaseGrant& grant, HeldLease& lease, ResultSpool& spool,
                        const std::vector<uint64_t>& result_bytes,
                        const engine::ImageStatistics* statistics, absl::Status early);
+  // Does a job on a registered file: what the file is.
+  absl::Status Inspect(const LeaseGrant& grant, HeldLease& lease, Attempt& attempt);
+  // The job's work, here with `executor` or, for an image in a worker's storage, there.
+  absl::StatusOr<engine::JobResult> Make(const LeaseGrant& grant, HeldLease& lease,
+                                         const engine::Operation& operation, base::ByteSink& sink,
+                                         engine::Executor& executor, const engine::JobOptions& job);
+  // Calls `deliver` until the frontend has what it sends, or the lease is gone.
+  absl::Status DeliverWith(const LeaseGrant& grant, HeldLease& lease, bool sent,
+                           absl::Status status, const std::function<absl::Status()>& deliver);
   void GiveUp(HeldLease& lease, Outcome outcome, const absl::Status& why);
 
   JobQueue& queue_;
   const MakeExecutor make_executor_;
+  NodeStorage& storage_;
   const base::Clock& clock_;
   const JobRunnerOptions options_;
   std::vector<std::unique_ptr<base::MemoryBudget>> budgets_;

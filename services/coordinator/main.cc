@@ -48,6 +48,7 @@ int Main(int argc, char** argv) {
   JobRunnerOptions& jobs = options.jobs;
   codec::DecodeLimits& limits = jobs.decode_limits;
   std::string advertise;
+  std::vector<std::string> storage_roots;
   double lease_wait_s = absl::ToDoubleSeconds(options.lease_wait);
   double stall_timeout_s = absl::ToDoubleSeconds(options.stall_timeout);
   double commit_timeout_s = absl::ToDoubleSeconds(options.commit_timeout);
@@ -94,6 +95,12 @@ int Main(int argc, char** argv) {
                      "Bytes of each source that are fetched before the decoder wants them");
   rpc::AddSizeOption(app, "--small-image", jobs.small_image_bytes,
                      "Files up to this size are given to a worker whole");
+  app.add_option(
+         "--storage-root", storage_roots,
+         "Folder whose files this coordinator has, under a name; repeatable. Jobs on images "
+         "registered at node://NAME/... come to those who have NAME")
+      ->type_name("NAME=PATH")
+      ->default_str("none");
   number("--segment-window", options.segment_window, 1, 4096,
          "Segments of a job that are on workers, or finished before their turn");
   number("--max-workers", options.max_workers, 1, 65536, "Workers attached at the same time");
@@ -112,6 +119,13 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "histeq-coordinator: %s\n", problem.c_str());
     return 1;
   }
+  auto storage = store::StorageRoots::Open(storage_roots);
+  if (!storage.ok()) {
+    std::fprintf(stderr, "histeq-coordinator: --storage-root: %s\n",
+                 std::string(storage.status().message()).c_str());
+    return 2;
+  }
+  options.storage = *std::move(storage);
   options.name = program.flags().name;
   options.version = rpc::Version();
   options.lease_wait = absl::Seconds(lease_wait_s);

@@ -10,8 +10,8 @@
 
 namespace histeq::coordinator {
 
-ResumingSource::ResumingSource(OpenAt open, uint64_t size_bytes, base::CancelToken token,
-                               Resumed resumed)
+ResumingSource::ResumingSource(OpenAt open, std::optional<uint64_t> size_bytes,
+                               base::CancelToken token, Resumed resumed)
     : open_(std::move(open)),
       size_bytes_(size_bytes),
       token_(std::move(token)),
@@ -20,7 +20,7 @@ ResumingSource::ResumingSource(OpenAt open, uint64_t size_bytes, base::CancelTok
 ResumingSource::~ResumingSource() = default;
 
 absl::StatusOr<size_t> ResumingSource::Read(std::span<uint8_t> buffer) {
-  if (offset_ >= size_bytes_) return 0;
+  if (size_bytes_.has_value() && offset_ >= *size_bytes_) return 0;
   rpc::Backoff backoff;
   while (true) {
     HISTEQ_RETURN_IF_ERROR(token_.Check());
@@ -39,8 +39,9 @@ absl::StatusOr<size_t> ResumingSource::Read(std::span<uint8_t> buffer) {
         offset_ += *got;
         return got;
       }
+      if (got.ok() && !size_bytes_.has_value()) return 0;
       failure = got.ok() ? absl::UnavailableError(fmt::format(
-                               "the stream ended after {} of {} bytes", offset_, size_bytes_))
+                               "the stream ended after {} of {} bytes", offset_, *size_bytes_))
                          : got.status();
     }
     stream_.reset();

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -13,10 +14,10 @@
 
 namespace histeq::coordinator {
 
-// Reads what `open` gives; when the stream breaks, or ends before `size_bytes`, opens it again at
-// the offset reached, after a pause that grows, until `token` is cancelled (as the lease's is when
-// it is lost). Failures that a repetition does not mend are returned as they are. One thread at a
-// time.
+// Reads what `open` gives; when the stream breaks, or ends before `size_bytes` (absent: its end is
+// the end), opens it again at the offset reached, after a pause that grows, until `token` is
+// cancelled (as the lease's is when it is lost). Failures that a repetition does not mend are
+// returned as they are. One thread at a time.
 class ResumingSource final : public base::ByteSource {
  public:
   // Opens the bytes from an offset on.
@@ -24,7 +25,8 @@ class ResumingSource final : public base::ByteSource {
   // Called before every further try.
   using Resumed = std::function<void(uint64_t offset, const absl::Status& why)>;
 
-  ResumingSource(OpenAt open, uint64_t size_bytes, base::CancelToken token, Resumed resumed);
+  ResumingSource(OpenAt open, std::optional<uint64_t> size_bytes, base::CancelToken token,
+                 Resumed resumed);
   ~ResumingSource() override;
 
   absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override;
@@ -35,7 +37,7 @@ class ResumingSource final : public base::ByteSource {
 
  private:
   const OpenAt open_;
-  const uint64_t size_bytes_;
+  const std::optional<uint64_t> size_bytes_;
   const base::CancelToken token_;
   const Resumed resumed_;
   std::unique_ptr<base::ByteSource> stream_;

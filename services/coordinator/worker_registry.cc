@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
+#include "store/location.h"
 
 namespace histeq::coordinator {
 namespace {
@@ -17,6 +18,8 @@ absl::Status BadWorker(const std::string& field, std::string message) {
       absl::StatusCode::kInvalidArgument, std::move(message),
       {.reason = "BAD_WORKER", .metadata = {}, .field = "worker." + field, .retry_after = {}});
 }
+
+constexpr size_t kMaxStorages = 64;
 
 bool IsPrintable(std::string_view text) {
   return std::all_of(text.begin(), text.end(),
@@ -51,6 +54,13 @@ absl::Status CheckWorkerReport(const WorkerReport& report) {
     return BadWorker("address", fmt::format("'{}' is not an address that can be called; wanted is "
                                             "host:port or unix:path",
                                             report.address.substr(0, 200)));
+  }
+  if (report.storages.size() > kMaxStorages ||
+      !std::all_of(report.storages.begin(), report.storages.end(), store::IsStorageName)) {
+    return BadWorker("storages",
+                     fmt::format("a worker has at most {} storages, each with a name of 1 to {} "
+                                 "characters of [0-9A-Za-z._-]",
+                                 kMaxStorages, store::kMaxStorageNameBytes));
   }
   return absl::OkStatus();
 }

@@ -30,6 +30,8 @@ struct WorkerReport {
   std::string simd_target;
   std::string version;
   bool draining = false;
+  // Names of its storage roots.
+  std::vector<std::string> storages;
 };
 
 // Where the registry tells what it knows: the pool that segments are given from. Called with the
@@ -130,8 +132,8 @@ class WorkerRegistry {
 };
 
 // Whether `report` can be a worker: a name of 1 to 255 printable bytes, 1 to 65536 slots, an
-// address of the form host:port or unix:path. INVALID_ARGUMENT (BAD_WORKER) with the field
-// otherwise.
+// address of the form host:port or unix:path, at most 64 names of storages. INVALID_ARGUMENT
+// (BAD_WORKER) with the field otherwise.
 absl::Status CheckWorkerReport(const WorkerReport& report);
 
 }  // namespace histeq::coordinator

@@ -36,8 +36,12 @@ struct Worker::Parts {
         slots(options.slots, options.memory_bytes),
         threads(options.threads),
         mappings(options.mapping_cache_bytes),
-        service(slots, threads, mappings, watchdog, [this] { return Describe(); }, stop.token(),
-                {.stall_timeout = options.stall_timeout, .segment_delay = options.segment_delay}) {}
+        service(slots, threads, mappings, options.storage, watchdog, [this] { return Describe(); },
+                stop.token(),
+                {.stall_timeout = options.stall_timeout,
+                 .max_file_reads = options.max_file_reads,
+                 .max_waiting_file_reads = options.max_waiting_file_reads,
+                 .segment_delay = options.segment_delay}) {}
 
   v1::WorkerInfo Describe() {
     const Slots::State state = slots.state();
@@ -55,6 +59,7 @@ struct Worker::Parts {
     info.set_simd_target(histeq::ActiveTargetName());
     info.set_draining(state.draining);
     info.set_version(options.version);
+    for (const std::string& storage : options.storage.Names()) info.add_storages(storage);
     return info;
   }
 

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "coordinator_address.h"
 #include "grpcpp/impl/codegen/service_type.h"
+#include "store/file_roots.h"
 
 namespace histeq::worker {
 
@@ -28,6 +29,11 @@ struct WorkerOptions {
   absl::Duration resolve_interval = absl::Seconds(30);
   // Addresses behind `coordinators` that it announces itself to.
   uint32_t max_coordinators = 64;
+  // Files that it serves and works on itself.
+  store::StorageRoots storage;
+  // Calls of ReadFile at once, and those that wait.
+  uint32_t max_file_reads = 64;
+  uint32_t max_waiting_file_reads = 64;
   // For tests.
   absl::Duration segment_delay;
 };

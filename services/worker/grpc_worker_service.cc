@@ -18,6 +18,7 @@
 #include "engine/segment_work.h"
 #include "engine/thread_executor.h"
 #include "fmt/format.h"
+#include "grpc_worker_files.h"
 #include "histeq/equalize.h"
 #include "histeq/statistics.h"
 #include "rpc/chunk.h"
@@ -134,16 +135,20 @@ class MemorySource final : public base::ByteSource {
 }  // namespace
 
 GrpcWorkerService::GrpcWorkerService(Slots& slots, WorkThreads& threads, MappingCache& mappings,
-                                     base::Watchdog& watchdog,
+                                     const store::StorageRoots& storage, base::Watchdog& watchdog,
                                      std::function<v1::WorkerInfo()> describe,
                                      const base::CancelToken& stop, Options options)
     : slots_(slots),
       threads_(threads),
       mappings_(mappings),
+      storage_(storage),
       watchdog_(watchdog),
       describe_(std::move(describe)),
       stop_(stop),
-      options_(options) {}
+      options_(options),
+      file_reads_({.what = "reads of files",
+                   .max_active = options.max_file_reads,
+                   .max_waiting = options.max_waiting_file_reads}) {}
 
 grpc::Status GrpcWorkerService::Serve(
     const char* what, grpc::ServerContext& context,
@@ -371,35 +376,53 @@ absl::Status GrpcWorkerService::Process(
         absl::StatusCode::kInvalidArgument, "a worker reads no stored images: send the histogram",
         {.reason = "BAD_PARAMETER", .field = "operation.equalize.reference_image_id"});
   }
-  if (header.size_bytes() == 0 || header.size_bytes() > kMaxImageBytes) {
-    return base::MakeError(absl::StatusCode::kInvalidArgument,
-                           fmt::format("a file of {} bytes; whole images have 1 to {}",
-                                       header.size_bytes(), kMaxImageBytes),
-                           {.reason = "SIZE_MISMATCH",
-                            .metadata = {{"limit", fmt::format("{}", kMaxImageBytes)},
-                                         {"actual", fmt::format("{}", header.size_bytes())}},
-                            .field = "header.size_bytes"});
-  }
   codec::DecodeLimits limits;
   if (header.max_pixels() > 0) limits.max_pixels = header.max_pixels();
+  std::optional<store::RootedFile> stored;
+  if (!header.location().empty()) {
+    absl::StatusOr<store::RootedFile> opened = OpenStored(storage_, header);
+    HISTEQ_RETURN_IF_ERROR(opened.status());
+    stored.emplace(*std::move(opened));
+  }
+  if (operation.kind == engine::Operation::Kind::kInspect) {
+    if (!stored.has_value()) return BadStream("a file is inspected where it lies");
+    return ProcessInspect(call, stream, *std::move(stored), limits, record);
+  }
+  if (stored.has_value() && stored->stamp().size_bytes > kMaxImageBytes) return TooLargeHere();
+  const uint64_t size_bytes = stored.has_value() ? stored->stamp().size_bytes : header.size_bytes();
+  if (size_bytes == 0 || size_bytes > kMaxImageBytes) {
+    return base::MakeError(
+        absl::StatusCode::kInvalidArgument,
+        fmt::format("a file of {} bytes; whole images have 1 to {}", size_bytes, kMaxImageBytes),
+        {.reason = "SIZE_MISMATCH",
+         .metadata = {{"limit", fmt::format("{}", kMaxImageBytes)},
+                      {"actual", fmt::format("{}", size_bytes)}},
+         .field = "header.size_bytes"});
+  }
 
   // The file, and a result that is about as long.
-  HISTEQ_ASSIGN_OR_RETURN(const auto place, slots_.Take(record.work, 2 * header.size_bytes()));
-  HISTEQ_ASSIGN_OR_RETURN(Incoming file, Incoming::Create(header.size_bytes()));
-  while (call.Read(stream, request)) {
-    if (!request.has_chunk()) return BadStream("a message after the header has no chunk");
-    HISTEQ_RETURN_IF_ERROR(file.Add(request.chunk()));
+  HISTEQ_ASSIGN_OR_RETURN(const auto place, slots_.Take(record.work, 2 * size_bytes));
+  HISTEQ_ASSIGN_OR_RETURN(Incoming file, Incoming::Create(size_bytes));
+  if (stored.has_value()) {
+    HISTEQ_RETURN_IF_ERROR(ReadWhole(*stored, file.span()));
+  } else {
+    while (call.Read(stream, request)) {
+      if (!request.has_chunk()) return BadStream("a message after the header has no chunk");
+      HISTEQ_RETURN_IF_ERROR(file.Add(request.chunk()));
+    }
+    HISTEQ_RETURN_IF_ERROR(call.Broken());
+    HISTEQ_RETURN_IF_ERROR(file.CheckComplete());
   }
-  HISTEQ_RETURN_IF_ERROR(call.Broken());
-  HISTEQ_RETURN_IF_ERROR(file.CheckComplete());
-  record.bytes_in = header.size_bytes();
+  record.bytes_in = size_bytes;
 
   MemorySource head(file.span());
   HISTEQ_ASSIGN_OR_RETURN(const codec::ImageInfo info, codec::ProbeImage(head, limits));
   // Its samples; three channels where a palette becomes colours.
   const uint64_t samples = uint64_t{info.width} * info.height * std::max(3u, info.channels) *
                            (info.bits_per_sample > 8 ? 2 : 1);
-  HISTEQ_RETURN_IF_ERROR(place->Grow(std::min(samples, 4 * engine::kSegmentBytes)));
+  if (stored.has_value() && samples > kMaxImageBytes) return TooLargeHere();
+  HISTEQ_RETURN_IF_ERROR(
+      place->Grow(stored.has_value() ? samples : std::min(samples, 4 * engine::kSegmentBytes)));
 
   absl::StatusOr<engine::ProcessedImage> result = absl::UnknownError("not made");
   {
@@ -415,6 +438,7 @@ absl::Status GrpcWorkerService::Process(
     v1::ProcessImageResponse::Finish& finish = *response.mutable_finish();
     finish.set_size_bytes(result->file.size());
     finish.set_format(static_cast<v1::ImageFormat>(info.format));
+    finish.mutable_result_bytes()->Assign(result->result_bytes.begin(), result->result_bytes.end());
     if (result->statistics.has_value()) {
       *finish.mutable_statistics() = rpc::ToProto(*result->statistics);
     }

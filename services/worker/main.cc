@@ -24,6 +24,7 @@ int Main(int argc, char** argv) {
   CLI::App& app = program.app();
   WorkerOptions options;
   std::vector<std::string> coordinators;
+  std::vector<std::string> storage_roots;
   std::string advertise;
   double stall_timeout_s = 30;
   double resolve_interval_s = 30;
@@ -52,6 +53,17 @@ int Main(int argc, char** argv) {
                  "Address under which coordinators call this worker (default: the one it listens "
                  "on; without a port, the port it listens on)")
       ->type_name("ADDR");
+  app.add_option(
+         "--storage-root", storage_roots,
+         "Folder whose files this worker has, under a name; repeatable. Images registered at "
+         "node://NAME/... are done here, or read from here")
+      ->type_name("NAME=PATH")
+      ->default_str("none");
+  app.add_option("--max-file-reads", options.max_file_reads,
+                 "Files of its storage that coordinators read at once")
+      ->capture_default_str()
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
   app.add_option("--stall-timeout-s", stall_timeout_s,
                  "A call on which no message comes or goes for so long is ended")
       ->capture_default_str()
@@ -83,6 +95,13 @@ int Main(int argc, char** argv) {
     }
     options.coordinators.push_back(*std::move(entry));
   }
+  auto storage = store::StorageRoots::Open(storage_roots);
+  if (!storage.ok()) {
+    std::fprintf(stderr, "histeq-worker: --storage-root: %s\n",
+                 std::string(storage.status().message()).c_str());
+    return 2;
+  }
+  options.storage = *std::move(storage);
   options.name = program.flags().name;
   options.version = rpc::Version();
   options.stall_timeout = absl::Seconds(stall_timeout_s);
