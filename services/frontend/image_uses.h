@@ -16,7 +16,7 @@ namespace histeq::frontend {
 class ImageUses {
  public:
   // More are not noted until the next TakeTouched.
-  explicit ImageUses(size_t max_touched = 100'000) : max_touched_(max_touched) {}
+  explicit ImageUses(size_t max_touched = 20'000) : max_touched_(max_touched) {}
 
   // Somebody reads the image while the handle lives. Take it before the image is looked up, and it
   // cannot expire in between.

@@ -25,6 +25,7 @@ namespace {
 ImageFacts Facts(const std::string& location) {
   ImageFacts facts;
   facts.location = location;
+  facts.sha256 = Sha256Of({reinterpret_cast<const uint8_t*>(location.data()), location.size()});
   facts.size_bytes = 100'000;
   facts.width = facts.height = 512;
   facts.channels = 3;
@@ -39,11 +40,20 @@ T Must(absl::StatusOr<T> result) {
   std::exit(1);
 }
 
+JobSpec Spec(const std::string& operation) {
+  JobSpec spec;
+  spec.operation = operation;
+  JobOutput& output = spec.outputs.emplace_back();
+  output.operation = operation;
+  output.tag = "EQUALIZED";
+  return spec;
+}
+
 FinishedUpload Upload(Catalog& catalog, const std::string& id) {
   UploadHeader header;
   header.upload_id = id;
   header.name = "photo.jpg";
-  header.job = JobSpec{"equalize", "EQUALIZED", ""};
+  header.job = Spec("equalize");
   Must(catalog.BeginUpload(header, "key-" + id));
   return Must(catalog.FinishUpload(id, Facts("blob:" + id)));
 }
@@ -81,7 +91,8 @@ int Run(int argc, char** argv) {
     const std::string job = first.job->id;
     if (queued > 0)
       Measure("CreateJob", 16, queued, [&](int i) {
-        Must(catalog->CreateJob("q-" + std::to_string(i), image, {"equalize", "EQUALIZED", ""}));
+        const std::string number = std::to_string(i);
+        Must(catalog->CreateJob("q-" + number, image, Spec("equalize " + number)));
       });
     for (const int threads : {1, 8, 64}) {
       const std::string prefix = "up-" + std::to_string(threads) + "-";
@@ -90,12 +101,20 @@ int Run(int argc, char** argv) {
         const auto lease = Must(catalog->LeaseNext("bench", 1000));
         if (!lease.has_value()) return;
         JobResult result;
-        result.image = Facts("blob:r-" + lease->job.id);
+        result.images.push_back(Facts("blob:r-" + lease->job.id));
         Must(catalog->Complete(lease->job.id, lease->job.epoch, result));
+      });
+    }
+    for (const int threads : {1, 8, 64}) {
+      const std::string prefix = "there-" + std::to_string(threads) + "-";
+      Measure("CreateJob of what is there", threads, cycles, [&](int i) {
+        Must(catalog->CreateJob(prefix + std::to_string(i), image, Spec("equalize")));
       });
     }
     for (const int threads : {1, 8}) {
       Measure("GetImage", threads, 20 * cycles, [&](int) { Must(catalog->GetImage(image)); });
+      Measure("DescribeImage, one derivative", threads, 20 * cycles,
+              [&](int) { Must(catalog->DescribeImage(image)); });
       Measure("GetJob", threads, 20 * cycles, [&](int) { Must(catalog->GetJob(job)); });
     }
   }

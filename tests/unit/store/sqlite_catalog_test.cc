@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "../../conformance/store_support.h"
+#include "catalog_v1.h"
 
 namespace histeq::store::testing {
 namespace {
@@ -44,13 +45,63 @@ TEST_CASE("a catalog of a newer program is left alone") {
   TempFolder folder;
   const std::string file = folder.path() + "/catalog.sqlite";
   REQUIRE(Open(file).ok());
+  sqlite3* db = nullptr;
+  REQUIRE(sqlite3_open(file.c_str(), &db) == SQLITE_OK);
+  int64_t version = 0;
+  sqlite3_exec(
+      db, "PRAGMA user_version",
+      [](void* to, int, char** values, char**) {
+        *static_cast<int64_t*>(to) = std::atoll(values[0]);
+        return 0;
+      },
+      &version, nullptr);
+  sqlite3_close(db);
+  REQUIRE(version > 1);
   RunSql(file, "PRAGMA user_version = 999");
   const absl::Status status = Open(file).status();
   CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
   CHECK(ReasonOf(status) == "SCHEMA_TOO_NEW");
   CHECK(DetailOf(status, "actual") == "999");
-  RunSql(file, "PRAGMA user_version = 2");
+  RunSql(file, "PRAGMA user_version = 3");
   CHECK(Open(file).ok());
+}
+
+TEST_CASE("a catalog of the first version is brought up to this one, jobs under way included") {
+  TempFolder folder;
+  const std::string file = folder.path() + "/catalog.sqlite";
+  RunSql(file, kCatalogV1);
+  auto opened = Open(file);
+  REQUIRE(opened.status() == absl::OkStatus());
+  Catalog& catalog = **opened;
+  const auto done = catalog.GetJob("job-done");
+  REQUIRE(done.ok());
+  CHECK(done->result_image_ids == std::vector<std::string>{"img-result"});
+  REQUIRE(done->spec.outputs.size() == 1);
+  CHECK(done->spec.outputs[0].tag == "EQUALIZED");
+  CHECK(catalog.GetImage("img-result")->name == "photo_EQUALIZED.jpg");
+  // Requests keep their jobs.
+  CHECK(catalog.CreateJob("r-done", "img-source", EqualizeSpec("eq"))->id == "job-done");
+  CHECK(ReasonOf(catalog.CreateJob("r-running", "img-source", EqualizeSpec("eq"))) ==
+        "REQUEST_ID_REUSED");
+  // A lease of before goes on.
+  const auto lease = catalog.GetLease("job-running", 1);
+  REQUIRE(lease.ok());
+  CHECK(lease->outputs == std::vector<uint32_t>{0});
+  const auto completed = catalog.Complete("job-running", 1, {{MakeFacts("blob:new")}, {}});
+  REQUIRE(completed.status() == absl::OkStatus());
+  CHECK(completed->results.at(0)->name == "photo_EQUALIZED.jpg");
+  const auto next = catalog.LeaseNext("c", 0);
+  REQUIRE(next->has_value());
+  CHECK((*next)->job.id == "job-queued");
+  CHECK((*next)->outputs.empty());
+  CHECK(catalog.Complete("job-queued", 1, {{}, "statistics"}).ok());
+  // An upload of before brings its job.
+  const auto finished = catalog.FinishUpload("up-open", MakeFacts("blob:key-open"));
+  REQUIRE(finished.ok());
+  CHECK(finished->job->spec.outputs.size() == 1);
+  // What was made then is made again, and goes with its source.
+  CHECK(catalog.CreateJob("r-new", "img-source", EqualizeSpec("eq"))->state == JobState::kQueued);
+  CHECK(catalog.ExpireImages([](const std::string&) { return false; }, 10)->images.empty());
 }
 
 TEST_CASE("a database of another program is refused and not changed") {
