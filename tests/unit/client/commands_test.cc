@@ -315,6 +315,81 @@ TEST_CASE("the flags of an operation reach the server") {
   CHECK(desk.frontend.BytesOf(match.reference_image_id()) == Noise(5000));
 }
 
+TEST_CASE("submit asks for thumbnails, alone or of the equalized image, and for a refresh") {
+  Desk desk;
+  const std::string id = desk.frontend.AddImage("b.png", "bytes").id();
+  const auto submitted = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"submit", id});
+    const Ran ran = desk.Run(flags);
+    INFO(ran.err);
+    CHECK(ran.code == 0);
+    return desk.frontend.jobs().back().operation();
+  };
+  const v1::Operation one = submitted({"--thumbnail", "320x240", "--fit", "cover"});
+  CHECK(one.thumbnail().width() == 320);
+  CHECK(one.thumbnail().height() == 240);
+  CHECK(one.thumbnail().fit() == v1::Thumbnail::FIT_COVER);
+  const v1::Operation two = submitted({"--thumbnail", "256", "--thumbnail", "64"});
+  CHECK(two.derive().thumbnails_size() == 2);
+  CHECK(!two.derive().has_equalize());
+  const v1::Operation both = submitted({"--thumbnail", "256", "--strength", "0.5"});
+  CHECK(both.derive().thumbnails_size() == 1);
+  CHECK(both.derive().equalize().strength() == 0.5);
+  CHECK(submitted({"--thumbnail", "256", "--equalize"}).derive().has_equalize());
+  CHECK(desk.frontend.refreshes == 0);
+  submitted({"--refresh"});
+  CHECK(desk.frontend.refreshes == 1);
+  CHECK(desk.Run({"submit", id, "--thumbnail", "0"}).code == 2);
+}
+
+TEST_CASE("query shows an image's state and all that was made of it") {
+  Desk desk;
+  const std::string id = desk.frontend.AddImage("b.png", "bytes").id();
+  CHECK(Contains(desk.Run({"query", id, "--json"}).out, "\"status\":\"registered\""));
+  desk.frontend.describe_image = [](v1::GetImageResponse& response) {
+    response.set_state(v1::GetImageResponse::STATE_FAILED);
+    response.mutable_error()->set_reason("IMAGE_CORRUPT");
+    v1::GetImageResponse::Derivative& made = *response.add_derivatives();
+    made.mutable_operation()->mutable_thumbnail()->set_width(64);
+    made.mutable_operation()->mutable_thumbnail()->set_height(64);
+    made.set_state(v1::GetImageResponse::STATE_DONE);
+    made.mutable_image()->set_id("image-7");
+    made.mutable_image()->set_name("b.png_thumb.png");
+    made.mutable_image()->set_location("blob:\x1b[31m");
+    made.mutable_image()->set_sha256("\x01\xff");
+    made.mutable_image()->set_size_bytes(123);
+    v1::GetImageResponse::Derivative& failed = *response.add_derivatives();
+    failed.mutable_operation()->mutable_equalize();
+    failed.set_state(v1::GetImageResponse::STATE_FAILED);
+    *failed.mutable_error() = response.error();
+    failed.set_job_id("job-9");
+  };
+  const Ran json = desk.Run({"query", id, "--json"});
+  CHECK(json.code == 0);
+  google::protobuf::Struct parsed;
+  REQUIRE(google::protobuf::util::JsonStringToMessage(json.out, &parsed).ok());
+  const auto& fields = parsed.fields();
+  CHECK(fields.at("id").string_value() == id);
+  CHECK(fields.at("status").string_value() == "failed");
+  CHECK(fields.at("original").struct_value().fields().at("name").string_value() == "b.png");
+  const auto& derivatives = fields.at("derivatives").list_value();
+  REQUIRE(derivatives.values_size() == 2);
+  const auto& made = derivatives.values(0).struct_value().fields();
+  CHECK(made.at("status").string_value() == "done");
+  CHECK(made.at("id").string_value() == "image-7");
+  CHECK(made.at("size").number_value() == 123);
+  CHECK(made.at("sha256").string_value() == "01ff");
+  const auto& failed = derivatives.values(1).struct_value().fields();
+  CHECK(failed.at("error").struct_value().fields().at("reason").string_value() == "IMAGE_CORRUPT");
+  CHECK(failed.at("job").string_value() == "job-9");
+  const Ran text = desk.Run({"query", id});
+  CHECK(Contains(text.out, "thumbnail 64x64: done"));
+  CHECK(Contains(text.out, "equalize: failed"));
+  // Nothing from outside reaches the terminal as it is.
+  CHECK(!Contains(text.out, "\x1b"));
+  CHECK(desk.Run({"query", "image-99"}).code == 1);
+}
+
 TEST_CASE("upload, submit, watch and download print what the next one needs") {
   Desk desk;
   const std::string a = desk.Input("a.png");

@@ -280,6 +280,7 @@ grpc::Status FakeFrontend::GetImage(grpc::ServerContext* context,
   for (const v1::Image& image : images_) {
     if (image.id() != request->image_id()) continue;
     *response->mutable_image() = Shown(image);
+    if (describe_image) describe_image(*response);
     return grpc::Status::OK;
   }
   return NotFound("image", request->image_id());
@@ -401,6 +402,7 @@ grpc::Status FakeFrontend::CreateJob(grpc::ServerContext* context,
   const grpc::Status met = Meet("CreateJob", context, &after_effect);
   if (!met.ok() && !after_effect) return met;
   std::lock_guard lock(mutex_);
+  if (request->refresh()) ++refreshes;
   std::string& job_id = requests_[request->request_id()];
   if (job_id.empty()) {
     const auto image = std::find_if(images_.begin(), images_.end(), [&](const v1::Image& one) {

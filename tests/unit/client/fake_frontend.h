@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -68,6 +69,10 @@ class FakeFrontend final : public v1::Frontend::Service {
   // Applied to each image and job in an answer: hostile values.
   std::function<void(v1::Image&)> twist_image;
   std::function<void(v1::Job&)> twist_job;
+  // Added to the answer of GetImage: what was made of the image.
+  std::function<void(v1::GetImageResponse&)> describe_image;
+  // CreateJob requests that asked for a refresh.
+  std::atomic<int> refreshes = 0;
   // Chunks of downloads.
   size_t chunk_bytes = 1000;
   // Pages of lists never have more; the tokens then lead round and round when `endless`.
