@@ -124,6 +124,11 @@ bool Equalizes(const Operation& operation) {
          (operation.kind == Operation::Kind::kDerive && operation.equalizes);
 }
 
+uint32_t ResultCount(const Operation& operation) {
+  const size_t thumbnails = MakesThumbnails(operation) ? operation.thumbnails.size() : 0;
+  return static_cast<uint32_t>(thumbnails) + (Equalizes(operation) ? 1 : 0);
+}
+
 absl::Status CheckOperationForShape(const Operation& operation, const ImageShape& shape) {
   if (operation.kind == Operation::Kind::kAnalyze) return absl::OkStatus();
   if (MakesThumbnails(operation)) HISTEQ_RETURN_IF_ERROR(CheckThumbnails(operation));

@@ -67,6 +67,20 @@ void FillChunk(std::span<const uint8_t> bytes, uint64_t offset, v1::Chunk& chunk
   SealChunk(offset, chunk);
 }
 
+// Each result has bytes, and together they are the file. No sum can wrap: each is at most the rest.
+absl::Status CheckSizes(uint32_t results, const engine::ProcessedImage& image) {
+  if (image.result_bytes.size() != results) {
+    return BadAnswer(fmt::format("{} results instead of {}", image.result_bytes.size(), results));
+  }
+  uint64_t left = image.file.size();
+  for (const uint64_t bytes : image.result_bytes) {
+    if (bytes == 0 || bytes > left)
+      return BadAnswer("sizes of results that are not those of its bytes");
+    left -= bytes;
+  }
+  return left == 0 ? absl::OkStatus() : BadAnswer("bytes that belong to no result");
+}
+
 }  // namespace
 
 std::string MappingId(const Mapping& mapping) {
@@ -180,12 +194,18 @@ absl::StatusOr<engine::ProcessedImage> CallProcessImage(v1::Worker::StubInterfac
     if (response.finish().has_statistics()) {
       result.statistics = FromProto(response.finish().statistics());
     }
+    result.result_bytes.assign(response.finish().result_bytes().begin(),
+                               response.finish().result_bytes().end());
   }
   HISTEQ_RETURN_IF_ERROR(Finish(call, *stream));
   const bool analyze = request.header.operation().has_analyze();
   if (!finished || result.statistics.has_value() != analyze || result.file.empty() != analyze) {
     return BadAnswer("a part of it is missing");
   }
+  // A worker may leave the size of a single result out.
+  if (request.results == 1 && result.result_bytes.empty())
+    result.result_bytes = {result.file.size()};
+  HISTEQ_RETURN_IF_ERROR(CheckSizes(request.results, result));
   return result;
 }
 

@@ -47,8 +47,9 @@ struct ProcessRequest {
   v1::ProcessImageRequest::Header header;
   std::span<const uint8_t> file;
   size_t chunk_bytes = 0;
-  // Longest file that is believed.
+  // Most bytes that are believed, all results together, and how many results there must be.
   uint64_t max_result_bytes = 0;
+  uint32_t results = 1;
 };
 
 // As above; `pixels` of the result is not set.

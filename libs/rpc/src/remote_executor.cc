@@ -529,17 +529,16 @@ absl::StatusOr<engine::ProcessedImage> RemoteExecutor::ProcessImage(
   context.set_job_id(options_.job_id);
   context.set_epoch(options_.epoch);
   context.set_coordinator(options_.coordinator);
-  if (operation.kind == engine::Operation::Kind::kAnalyze) {
-    request.header.mutable_operation()->mutable_analyze();
-  } else {
-    *request.header.mutable_operation()->mutable_equalize() = ToProto(operation.equalize);
-  }
+  *request.header.mutable_operation() = ToProto(operation);
   request.header.set_size_bytes(file.size());
   request.header.set_max_pixels(limits.max_pixels);
   request.file = file;
   request.chunk_bytes = std::clamp<size_t>(options_.chunk_bytes, 1, kMaxChunkBytes);
   // One segment of samples at most, and an encoder that makes them larger.
   request.max_result_bytes = 8 * (file.size() + engine::kSegmentBytes) + (1 << 20);
+  for (const engine::ThumbnailParameters& thumbnail : operation.thumbnails)
+    request.max_result_bytes += 8 * (uint64_t{thumbnail.width} * thumbnail.height + file.size());
+  request.results = engine::ResultCount(operation);
   const uint64_t need = MemoryNeed(file.size() + engine::kSegmentBytes);
 
   Claimant claimant;

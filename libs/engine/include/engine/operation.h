@@ -32,6 +32,9 @@ struct Operation {
 bool Equalizes(const Operation& operation);
 bool MakesThumbnails(const Operation& operation);
 
+// Files that the operation makes of an image.
+uint32_t ResultCount(const Operation& operation);
+
 // Memory that the statistics, or the mapping, of one job may take; a CLAHE grid that needs more is
 // refused.
 inline constexpr uint64_t kMaxStatisticsBytes = 256ull << 20;

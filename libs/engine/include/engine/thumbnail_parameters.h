@@ -18,7 +18,7 @@ struct ThumbnailParameters {
   uint32_t height = 0;
   Fit fit = Fit::kInside;
   // Absent: the source's format.
-  std::optional<codec::ImageFormat> format;
+  std::optional<codec::ImageFormat> format = std::nullopt;
   // Of a JPEG, 1 to 100.
   uint32_t quality = 85;
   // Whether a small image may become larger.
