@@ -255,6 +255,8 @@ class FileBlobStore final : public BlobStore {
     setup.location = LocationOf(key);
     setup.paths = PathsOf(key);
     setup.sync_bytes = options_.sync_bytes;
+    setup.sync_interval = options_.sync_interval;
+    setup.clock = options_.clock;
     setup.discard_unfinished = discard_unfinished;
     setup.committed = std::move(committed);
     setup.check_space = [this] { return CheckSpace(0); };

@@ -31,6 +31,7 @@ FileBlobWriter::~FileBlobWriter() {
 }
 
 absl::Status FileBlobWriter::Open() {
+  synced_ = setup_.clock->Monotonic();
   const absl::Status status = OpenFiles();
   return status.ok() ? status : Broken(status);
 }
@@ -100,6 +101,10 @@ absl::Status FileBlobWriter::Write(std::span<const uint8_t> bytes) {
     return Broken(std::move(status));
   }
   if (size_ - committed_bytes() >= setup_.sync_bytes) return Sync();
+  // Nobody continues a blob that is discarded unfinished.
+  if (!setup_.discard_unfinished && setup_.clock->Monotonic() - synced_ >= setup_.sync_interval) {
+    return Sync();
+  }
   return absl::OkStatus();
 }
 
@@ -145,6 +150,7 @@ absl::Status FileBlobWriter::Sync() {
   ++section_count_;
   section_crc_ = 0;
   flushed_ = size_;
+  synced_ = setup_.clock->Monotonic();
   setup_.committed->store(size_);
   return absl::OkStatus();
 }

@@ -10,6 +10,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
 #include "file_calls.h"
 #include "sections.h"
 #include "store/blob_store.h"
@@ -34,6 +36,8 @@ class FileBlobWriter final : public BlobWriter {
     std::string location;
     BlobPaths paths;
     uint64_t sync_bytes = 0;
+    absl::Duration sync_interval;
+    const base::Clock* clock = nullptr;
     // Discard when destroyed unfinished.
     bool discard_unfinished = false;
     // Read by the store while the writer is open; kUnknownBytes until Open has found it out.
@@ -77,6 +81,8 @@ class FileBlobWriter final : public BlobWriter {
   uint64_t size_ = 0;
   // Where write-back was last started.
   uint64_t flushed_ = 0;
+  // Monotonic.
+  absl::Duration synced_;
   Sha256 hash_;
   // The file has its final name.
   bool complete_ = false;

@@ -321,6 +321,39 @@ TEST_CASE("the reserve of free space is kept") {
   CHECK(FilesIn(folder.path()).empty());
 }
 
+TEST_CASE("what a slow sender sends is synced by time") {
+  TempFolder folder;
+  TestClock clock;
+  FileBlobStoreOptions options;
+  options.reserve_bytes = 0;
+  options.sync_interval = absl::Seconds(2);
+  options.clock = &clock;
+  auto store = OpenFileBlobStore(folder.path() + "/blobs", options);
+  REQUIRE(store.ok());
+  const auto content = RandomContent(1000, 3);
+  auto partial = (*store)->OpenPartial((*store)->NewKey(), {});
+  REQUIRE(partial.ok());
+  REQUIRE((*partial)->Write({content.data(), 100}).ok());
+  CHECK((*partial)->committed_bytes() == 0);
+  clock.Advance(absl::Milliseconds(1900));
+  REQUIRE((*partial)->Write({content.data() + 100, 100}).ok());
+  CHECK((*partial)->committed_bytes() == 0);
+  clock.Advance(absl::Milliseconds(100));
+  REQUIRE((*partial)->Write({content.data() + 200, 100}).ok());
+  CHECK((*partial)->committed_bytes() == 300);
+  // From that sync on.
+  clock.Advance(absl::Milliseconds(1900));
+  REQUIRE((*partial)->Write({content.data() + 300, 100}).ok());
+  CHECK((*partial)->committed_bytes() == 300);
+
+  // Nobody continues this one.
+  auto alone = (*store)->CreateBlob({});
+  REQUIRE(alone.ok());
+  clock.Advance(absl::Seconds(10));
+  REQUIRE((*alone)->Write({content.data(), 100}).ok());
+  CHECK((*alone)->committed_bytes() == 0);
+}
+
 TEST_CASE("a link in place of a blob is not followed") {
   TempFolder folder;
   auto store = Open(folder.path() + "/blobs");

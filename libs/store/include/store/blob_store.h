@@ -37,8 +37,8 @@ struct BlobExpectation {
 // discards it instead.
 class BlobWriter : public base::ByteSink {
  public:
-  // Appends. Makes the bytes durable every few MiB by itself. After an error only Discard and the
-  // destructor are useful; what is then committed can be continued by OpenPartial.
+  // Appends. Makes the bytes durable every few MiB and seconds by itself. After an error only
+  // Discard and the destructor are useful; what is then committed can be continued by OpenPartial.
   // - RESOURCE_EXHAUSTED DISK_FULL: the disk, the quota, or the reserve of free space is used up
   //   (for the reserve: limit, the free bytes; actual, the bytes wanted; reserve).
   // - FAILED_PRECONDITION BLOB_COMPLETE: the blob was finished before.
