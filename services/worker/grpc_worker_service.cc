@@ -74,8 +74,10 @@ class Incoming {
     if (bytes.size() > size_ - filled_) {
       return base::MakeError(
           absl::StatusCode::kInvalidArgument,
-          fmt::format("more than the {} bytes that the header says", size_),
-          {.reason = "SIZE_MISMATCH", .metadata = {{"limit", fmt::format("{}", size_)}}});
+          fmt::format("{} bytes or more, but the header says {}", filled_ + bytes.size(), size_),
+          {.reason = "BAD_STREAM",
+           .metadata = {{"limit", fmt::format("{}", size_)},
+                        {"actual", fmt::format("{}", filled_ + bytes.size())}}});
     }
     if (!bytes.empty()) std::memcpy(bytes_.get() + filled_, bytes.data(), bytes.size());
     filled_ += bytes.size();
@@ -88,7 +90,7 @@ class Incoming {
     if (complete()) return absl::OkStatus();
     return base::MakeError(absl::StatusCode::kInvalidArgument,
                            fmt::format("the stream ended after {} of {} bytes", filled_, size_),
-                           {.reason = "SIZE_MISMATCH",
+                           {.reason = "BAD_STREAM",
                             .metadata = {{"limit", fmt::format("{}", size_)},
                                          {"actual", fmt::format("{}", filled_)}}});
   }
@@ -375,7 +377,7 @@ absl::Status GrpcWorkerService::Process(
     return base::MakeError(absl::StatusCode::kInvalidArgument,
                            fmt::format("a file of {} bytes; whole images have 1 to {}",
                                        header.size_bytes(), kMaxImageBytes),
-                           {.reason = "SIZE_MISMATCH",
+                           {.reason = "BAD_STREAM",
                             .metadata = {{"limit", fmt::format("{}", kMaxImageBytes)},
                                          {"actual", fmt::format("{}", header.size_bytes())}},
                             .field = "header.size_bytes"});

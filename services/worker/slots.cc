@@ -50,7 +50,8 @@ absl::StatusOr<std::unique_ptr<Slots::Place>> Slots::Take(Work work, uint64_t by
       return base::MakeError(absl::StatusCode::kResourceExhausted,
                              fmt::format("all {} slots of the worker are taken", slots_),
                              {.reason = "NO_SLOT",
-                              .metadata = {{"limit", fmt::format("{}", slots_)}},
+                              .metadata = {{"limit", fmt::format("{}", slots_)},
+                                           {"actual", fmt::format("{}", working_.size() + 1)}},
                               .retry_after = kRetryAfter});
     }
     HISTEQ_RETURN_IF_ERROR(TakeMemory(bytes));

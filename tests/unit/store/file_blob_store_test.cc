@@ -354,6 +354,24 @@ TEST_CASE("what a slow sender sends is synced by time") {
   CHECK((*alone)->committed_bytes() == 0);
 }
 
+TEST_CASE("a disk that fills up while a blob is written says what is free and what was wanted") {
+  TempFolder folder;
+  const int error = GENERATE(ENOSPC, EDQUOT);
+  FileBlobStoreOptions options;
+  options.reserve_bytes = 0;
+  options.fault = [&](FileCall call) { return call == FileCall::kWrite ? error : 0; };
+  auto store = OpenFileBlobStore(folder.path() + "/blobs", options);
+  REQUIRE(store.ok());
+  auto writer = (*store)->CreateBlob({});
+  REQUIRE(writer.ok());
+  const auto content = RandomContent(1000, 3);
+  const absl::Status status = (*writer)->Write(content);
+  REQUIRE(ReasonOf(status) == "DISK_FULL");
+  CHECK(DetailOf(status, "actual") == "1000");
+  // What the disk has is not what a quota leaves.
+  CHECK(DetailOf(status, "limit").empty() == (error == EDQUOT));
+}
+
 TEST_CASE("a link in place of a blob is not followed") {
   TempFolder folder;
   auto store = Open(folder.path() + "/blobs");

@@ -29,6 +29,8 @@ TEST_CASE("no more than the slots are taken, and they come back") {
   const auto third = slots.Take({}, 10);
   CHECK(third.status().code() == absl::StatusCode::kResourceExhausted);
   CHECK(ReasonOf(third.status()) == "NO_SLOT");
+  CHECK(base::GetErrorDetail(third.status())->metadata ==
+        std::map<std::string, std::string>{{"limit", "2"}, {"actual", "3"}});
   CHECK(base::GetErrorDetail(third.status())->retry_after.has_value());
 
   first->reset();

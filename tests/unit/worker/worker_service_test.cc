@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <thread>
 
@@ -21,6 +22,11 @@ using testing::TestWorker;
 std::string ReasonOf(const grpc::Status& status) {
   const auto detail = base::GetErrorDetail(rpc::FromGrpc(status));
   return detail ? detail->reason : "";
+}
+
+std::map<std::string, std::string> FactsOf(const grpc::Status& status) {
+  const auto detail = base::GetErrorDetail(rpc::FromGrpc(status));
+  return detail ? detail->metadata : std::map<std::string, std::string>();
 }
 
 v1::Chunk ChunkOf(std::span<const uint8_t> bytes, uint64_t offset) {
@@ -164,6 +170,8 @@ TEST_CASE("streams that do not fit their header are refused, and leave nothing b
   TransformCall call(*worker.stub);
   grpc::StatusCode code = grpc::StatusCode::INVALID_ARGUMENT;
   std::string reason;
+  // How many more bytes came than were announced; 0: none.
+  uint64_t too_many = 0;
   const auto begin = [&] {
     call.Send(image.Header(0));
     call.SendMapping(image.spec.mapping->data());
@@ -181,13 +189,14 @@ TEST_CASE("streams that do not fit their header are refused, and leave nothing b
   SECTION("too few bytes") {
     begin();
     call.SendSamples(all.first(all.size() - 1), 4000);
-    reason = "SIZE_MISMATCH";
+    reason = "BAD_STREAM";
   }
   SECTION("too many bytes") {
     begin();
     call.SendSamples(all, 4000);
     call.Send(ChunkOf(all.first(1), all.size()));
-    reason = "SIZE_MISMATCH";
+    reason = "BAD_STREAM";
+    too_many = 1;
   }
   SECTION("a hole") {
     begin();
@@ -211,7 +220,7 @@ TEST_CASE("streams that do not fit their header are refused, and leave nothing b
     request.mutable_mapping()->set_size_bytes(256);
     call.stream->Write(request);
     call.SendSamples(all, 4000);
-    reason = "SIZE_MISMATCH";
+    reason = "BAD_STREAM";
   }
   SECTION("a mapping of another size") {
     call.Send(image.Header(0));
@@ -234,6 +243,11 @@ TEST_CASE("streams that do not fit their header are refused, and leave nothing b
   INFO(status.error_message());
   CHECK(status.error_code() == code);
   CHECK(ReasonOf(status) == reason);
+  if (too_many > 0) {
+    CHECK(FactsOf(status) ==
+          std::map<std::string, std::string>{{"limit", std::to_string(all.size())},
+                                             {"actual", std::to_string(all.size() + too_many)}});
+  }
   const auto after = StatusOf(*worker.stub).worker();
   CHECK(after.free_slots() == after.slots());
   CHECK(after.free_memory_bytes() == after.memory_bytes());
@@ -447,11 +461,11 @@ TEST_CASE("images that cannot be done are refused with the codec's reason") {
   }
   SECTION("another size than announced") {
     header.set_size_bytes(file.size() + 1);
-    reason = "SIZE_MISMATCH";
+    reason = "BAD_STREAM";
   }
   SECTION("a size beyond all") {
     header.set_size_bytes(~uint64_t{0});
-    reason = "SIZE_MISMATCH";
+    reason = "BAD_STREAM";
   }
   SECTION("a reference that only the frontend has") {
     header.mutable_operation()->mutable_equalize()->set_method(v1::Equalize::METHOD_MATCH);

@@ -40,7 +40,7 @@ class BlobWriter : public base::ByteSink {
   // Appends. Makes the bytes durable every few MiB and seconds by itself. After an error only
   // Discard and the destructor are useful; what is then committed can be continued by OpenPartial.
   // - RESOURCE_EXHAUSTED DISK_FULL: the disk, the quota, or the reserve of free space is used up
-  //   (for the reserve: limit, the free bytes; actual, the bytes wanted; reserve).
+  //   (limit, the free bytes, unless it is a quota; actual, the bytes wanted; reserve).
   // - FAILED_PRECONDITION BLOB_COMPLETE: the blob was finished before.
   // - INTERNAL STORE_IO: any other failure of the disk.
   absl::Status Write(std::span<const uint8_t> bytes) override = 0;
