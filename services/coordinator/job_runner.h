@@ -52,6 +52,7 @@ class JobRunner {
 
  private:
   struct Attempt;
+  struct Sending;
   class Source;
 
   absl::Status Work(uint32_t slot, const LeaseGrant& grant, HeldLease& lease, Attempt& attempt);
@@ -59,8 +60,11 @@ class JobRunner {
   absl::StatusOr<std::vector<uint64_t>> ReadReference(const LeaseGrant& grant, HeldLease& lease,
                                                       engine::Executor& executor,
                                                       const engine::JobOptions& job);
+  Sending Send(const LeaseGrant& grant, ResultSpool& spool,
+               const engine::ImageStatistics* statistics, const base::CancelToken& token);
+  // Sends until the frontend has it, beginning with what came of an `early` try.
   absl::Status Deliver(const LeaseGrant& grant, HeldLease& lease, ResultSpool& spool,
-                       const engine::ImageStatistics* statistics, absl::Status early);
+                       const engine::ImageStatistics* statistics, Sending early);
   void GiveUp(HeldLease& lease, Outcome outcome, const absl::Status& why);
 
   JobQueue& queue_;
