@@ -17,6 +17,7 @@
 #include "rpc/admission.h"
 #include "store/blob_store.h"
 #include "store/catalog.h"
+#include "upload_session.h"
 
 namespace histeq::frontend {
 
@@ -56,12 +57,20 @@ struct FrontendOptions {
   absl::Duration histogram_wait = absl::Seconds(60);
   // An upload that nobody continues for so long is removed.
   absl::Duration upload_retention = absl::Hours(24);
+  // The same while the disk is full.
+  absl::Duration full_disk_upload_retention = absl::Minutes(10);
   // Coordinators: how often they report, and when they count as gone.
   absl::Duration heartbeat_interval = absl::Seconds(5);
   absl::Duration coordinator_gone_after = absl::Seconds(20);
   // Those who may connect; empty: whatever the catalog has.
   std::vector<store::CoordinatorRecord> coordinators;
   const base::Clock* clock = &base::SystemClock();
+
+  UploadLimits upload_limits() const {
+    return {.max_bytes = max_upload_bytes,
+            .decode = decode,
+            .idle_retention = full_disk_upload_retention};
+  }
 };
 
 struct FrontendCore {

@@ -72,10 +72,8 @@ class UploadCall {
     name_ = CutText(message_.header().name(), 255);
     HISTEQ_ASSIGN_OR_RETURN(const Announced announced, ReadHeader(core_, message_.header()));
     HISTEQ_ASSIGN_OR_RETURN(
-        session_, UploadSession::Begin(
-                      core_.catalog, core_.blobs, core_.clock, announced.header,
-                      {.max_bytes = core_.options.max_upload_bytes, .decode = core_.options.decode},
-                      announced.check));
+        session_, UploadSession::Begin(core_.catalog, core_.blobs, core_.clock, announced.header,
+                                       core_.options.upload_limits(), announced.check));
     if (session_->finished().has_value()) return *session_->finished();
     first_ = session_->size_bytes();
     rpc::LogEvent(rpc::LogLevel::kInfo, "upload_started",

@@ -86,9 +86,8 @@ absl::StatusOr<store::CompletedJob> Receive(FrontendCore& core, const ServerCall
   HISTEQ_RETURN_IF_ERROR(CheckId(message.header().job_id(), "header.job_id"));
   HISTEQ_ASSIGN_OR_RETURN(
       ResultSession::Opening opening,
-      ResultSession::Begin(
-          core.catalog, core.blobs, received.job_id, received.epoch,
-          {.max_bytes = core.options.max_upload_bytes, .decode = core.options.decode}));
+      ResultSession::Begin(core.catalog, core.blobs, core.clock, received.job_id, received.epoch,
+                           core.options.upload_limits()));
   if (opening.completed.has_value()) return *std::move(opening.completed);
   ResultSession& session = *opening.session;
   HISTEQ_RETURN_IF_ERROR(CheckAllowed(core.catalog, session.lease().job.coordinator));

@@ -40,6 +40,7 @@ int Main(int argc, char** argv) {
   double admission_wait_s = absl::ToDoubleSeconds(options.max_admission_wait);
   double upload_idle_timeout_s = absl::ToDoubleSeconds(options.upload_idle_timeout);
   double download_idle_timeout_s = absl::ToDoubleSeconds(options.download_idle_timeout);
+  double full_disk_upload_retention_s = absl::ToDoubleSeconds(options.full_disk_upload_retention);
   double histogram_wait_s = absl::ToDoubleSeconds(options.histogram_wait);
   double upload_retention_s = absl::ToDoubleSeconds(options.upload_retention);
   double retry_backoff_s = absl::ToDoubleSeconds(options.catalog.backoff);
@@ -120,6 +121,8 @@ int Main(int argc, char** argv) {
           "A stream that nobody reads for so long is ended; it can be resumed");
   seconds("--upload-retention-s", upload_retention_s,
           "An unfinished upload that nobody continues for so long is removed");
+  seconds("--full-disk-upload-retention-s", full_disk_upload_retention_s,
+          "The same while the disk is full and another upload or result needs the room");
   seconds("--histogram-wait-s", histogram_wait_s,
           "How long GetHistogram waits while the samples are counted");
   rpc::AddSizeOption(app, "--disk-reserve", options.disk_reserve_bytes,
@@ -145,6 +148,7 @@ int Main(int argc, char** argv) {
   options.upload_idle_timeout = absl::Seconds(upload_idle_timeout_s);
   options.download_idle_timeout = absl::Seconds(download_idle_timeout_s);
   options.upload_retention = absl::Seconds(upload_retention_s);
+  options.full_disk_upload_retention = absl::Seconds(full_disk_upload_retention_s);
   options.histogram_wait = absl::Seconds(histogram_wait_s);
   // Who is asked to report less often than a lease lasts loses it.
   options.heartbeat_interval = std::min({options.heartbeat_interval, options.catalog.lease_ttl / 4,

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "disk_room.h"
 #include "fmt/format.h"
 
 namespace histeq::frontend {
@@ -30,19 +31,19 @@ absl::StatusOr<std::optional<store::CompletedJob>> FindCompleted(store::Catalog&
 
 }  // namespace
 
-ResultSession::ResultSession(store::Catalog& catalog, store::BlobStore& blobs, store::Lease lease,
+ResultSession::ResultSession(store::Catalog& catalog, store::BlobStore& blobs,
+                             const base::Clock& clock, store::Lease lease,
                              const UploadLimits& limits)
     : catalog_(catalog),
       blobs_(blobs),
+      clock_(clock),
       lease_(std::move(lease)),
       limits_(limits),
       head_(limits.decode, nullptr) {}
 
-absl::StatusOr<ResultSession::Opening> ResultSession::Begin(store::Catalog& catalog,
-                                                            store::BlobStore& blobs,
-                                                            const std::string& job_id,
-                                                            uint64_t epoch,
-                                                            const UploadLimits& limits) {
+absl::StatusOr<ResultSession::Opening> ResultSession::Begin(
+    store::Catalog& catalog, store::BlobStore& blobs, const base::Clock& clock,
+    const std::string& job_id, uint64_t epoch, const UploadLimits& limits) {
   Opening opening;
   absl::StatusOr<store::Lease> lease = catalog.GetLease(job_id, epoch);
   if (absl::IsFailedPrecondition(lease.status())) {
@@ -50,7 +51,7 @@ absl::StatusOr<ResultSession::Opening> ResultSession::Begin(store::Catalog& cata
     if (opening.completed.has_value()) return opening;
   }
   HISTEQ_RETURN_IF_ERROR(lease.status());
-  opening.session.reset(new ResultSession(catalog, blobs, *std::move(lease), limits));
+  opening.session.reset(new ResultSession(catalog, blobs, clock, *std::move(lease), limits));
   return opening;
 }
 
@@ -64,7 +65,12 @@ absl::Status ResultSession::Write(std::span<const uint8_t> bytes) {
   if (bytes.empty()) return absl::OkStatus();
   if (lease_.job.spec.result_tag.empty()) return BadResult("its result is no image");
   if (writer_ == nullptr) {
-    HISTEQ_ASSIGN_OR_RETURN(writer_, blobs_.CreateBlob(std::nullopt));
+    auto writer = blobs_.CreateBlob(std::nullopt);
+    if (IsDiskFull(writer.status()) && MakeRoom(catalog_, blobs_, clock_, limits_.idle_retention)) {
+      writer = blobs_.CreateBlob(std::nullopt);
+    }
+    if (!writer.ok()) return writer.status();
+    writer_ = *std::move(writer);
   }
   const uint64_t size = writer_->size_bytes() + bytes.size();
   if (size > limits_.max_bytes) {

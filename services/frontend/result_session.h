@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/clock.h"
 #include "image_probe.h"
 #include "store/blob_store.h"
 #include "store/catalog.h"
@@ -25,8 +26,8 @@ class ResultSession {
   // this epoch before, `completed` has its result and nothing more is to be done.
   struct Opening;
   static absl::StatusOr<Opening> Begin(store::Catalog& catalog, store::BlobStore& blobs,
-                                       const std::string& job_id, uint64_t epoch,
-                                       const UploadLimits& limits);
+                                       const base::Clock& clock, const std::string& job_id,
+                                       uint64_t epoch, const UploadLimits& limits);
 
   uint64_t size_bytes() const { return writer_ == nullptr ? 0 : writer_->size_bytes(); }
 
@@ -48,12 +49,13 @@ class ResultSession {
   const store::Lease& lease() const { return lease_; }
 
  private:
-  ResultSession(store::Catalog& catalog, store::BlobStore& blobs, store::Lease lease,
-                const UploadLimits& limits);
+  ResultSession(store::Catalog& catalog, store::BlobStore& blobs, const base::Clock& clock,
+                store::Lease lease, const UploadLimits& limits);
   absl::Status BadResult(const std::string& message) const;
 
   store::Catalog& catalog_;
   store::BlobStore& blobs_;
+  const base::Clock& clock_;
   const store::Lease lease_;
   const UploadLimits limits_;
   HeadProbe head_;

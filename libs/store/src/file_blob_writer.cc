@@ -48,7 +48,7 @@ absl::Status FileBlobWriter::OpenFiles() {
     HISTEQ_RETURN_IF_ERROR(calls_.SyncFolder(setup_.paths.folder));
     HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(setup_.paths.sections));
     complete_ = true;
-    setup_.committed->store(size_);
+    setup_.open->committed.store(size_);
     return absl::OkStatus();
   }
   HISTEQ_ASSIGN_OR_RETURN(data_, calls_.Open(setup_.paths.partial, true));
@@ -66,7 +66,7 @@ absl::Status FileBlobWriter::OpenFiles() {
   }
   HISTEQ_RETURN_IF_ERROR(HashFile(data_, setup_.paths.partial, good_bytes));
   flushed_ = size_;
-  setup_.committed->store(size_);
+  setup_.open->committed.store(size_);
   return absl::OkStatus();
 }
 
@@ -84,6 +84,7 @@ absl::Status FileBlobWriter::HashFile(const Fd& fd, const std::string& path, uin
 
 absl::Status FileBlobWriter::Broken(absl::Status status) {
   if (broken_.ok()) broken_ = status;
+  setup_.open->awaited.store(0);
   return status;
 }
 
@@ -120,6 +121,9 @@ absl::Status FileBlobWriter::Append(std::span<const uint8_t> bytes) {
   section_crc_ = base::Crc32c(section_crc_, bytes);
   hash_.Update(bytes);
   size_ += bytes.size();
+  // On the disk it counts as used.
+  const uint64_t awaited = setup_.open->awaited.load();
+  setup_.open->awaited.store(awaited - std::min<uint64_t>(awaited, bytes.size()));
   return absl::OkStatus();
 }
 
@@ -151,7 +155,7 @@ absl::Status FileBlobWriter::Sync() {
   section_crc_ = 0;
   flushed_ = size_;
   synced_ = setup_.clock->Monotonic();
-  setup_.committed->store(size_);
+  setup_.open->committed.store(size_);
   return absl::OkStatus();
 }
 
@@ -189,7 +193,7 @@ absl::StatusOr<BlobInfo> FileBlobWriter::Finish(const BlobExpectation& expectati
     status = calls_.SyncFolder(setup_.paths.folder);
     if (!status.ok()) return Broken(std::move(status));
     if (section_count_ > 0) FileCalls::Remove(setup_.paths.sections).IgnoreError();
-    setup_.committed->store(size_);
+    setup_.open->committed.store(size_);
   }
   finished_ = true;
   return BlobInfo{setup_.location, size_, hash_.Digest()};
@@ -197,10 +201,11 @@ absl::StatusOr<BlobInfo> FileBlobWriter::Finish(const BlobExpectation& expectati
 
 absl::Status FileBlobWriter::Discard() {
   discarded_ = true;
+  setup_.open->awaited.store(0);
   const absl::Status removed =
       FileCalls::Remove(complete_ ? setup_.paths.whole : setup_.paths.partial);
   HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(setup_.paths.sections));
-  setup_.committed->store(0);
+  setup_.open->committed.store(0);
   if (broken_.ok()) {
     broken_ = StoreError(absl::StatusCode::kFailedPrecondition, "BLOB_DISCARDED",
                          fmt::format("blob {} was discarded", setup_.key));

@@ -29,6 +29,14 @@ struct BlobPaths {
 
 constexpr uint64_t kUnknownBytes = UINT64_MAX;
 
+// What the store knows of a blob while its writer is open.
+struct OpenBlob {
+  // kUnknownBytes until Open has found it out.
+  std::atomic<uint64_t> committed{kUnknownBytes};
+  // Announced bytes that are still to be written: kept free for this writer.
+  std::atomic<uint64_t> awaited{0};
+};
+
 class FileBlobWriter final : public BlobWriter {
  public:
   struct Setup {
@@ -40,8 +48,7 @@ class FileBlobWriter final : public BlobWriter {
     const base::Clock* clock = nullptr;
     // Discard when destroyed unfinished.
     bool discard_unfinished = false;
-    // Read by the store while the writer is open; kUnknownBytes until Open has found it out.
-    std::shared_ptr<std::atomic<uint64_t>> committed;
+    std::shared_ptr<OpenBlob> open;
     // OK while the disk has room.
     std::function<absl::Status()> check_space;
     // Called by the destructor with whether the partial blob is as its sections say.
@@ -59,7 +66,7 @@ class FileBlobWriter final : public BlobWriter {
   absl::StatusOr<BlobInfo> Finish(const BlobExpectation& expectation) override;
   absl::Status Discard() override;
   uint64_t size_bytes() const override { return size_; }
-  uint64_t committed_bytes() const override { return setup_.committed->load(); }
+  uint64_t committed_bytes() const override { return setup_.open->committed.load(); }
   Sha256Digest sha256() const override { return hash_.Digest(); }
   bool complete() const override { return complete_; }
   const std::string& key() const override { return setup_.key; }

@@ -23,15 +23,18 @@ absl::StatusOr<SweepReport> SweepAbandonedUploads(Catalog& catalog, BlobStore& b
   SweepReport report;
   HISTEQ_ASSIGN_OR_RETURN(const auto uploads, catalog.AbandonedUploads(before));
   for (const UploadRecord& upload : uploads) {
-    HISTEQ_ASSIGN_OR_RETURN(const uint64_t bytes, blobs.CommittedBytes(upload.blob_key));
+    HISTEQ_ASSIGN_OR_RETURN(const auto blob, blobs.Find(upload.blob_key));
+    // A long call that ended a moment ago touched the upload when it began.
+    if (blob.has_value() && blob->modify_time >= before) continue;
     const absl::Status deleted = blobs.DeleteKey(
         upload.blob_key, [&] { return catalog.RemoveUpload(upload.header.upload_id, before); });
     // Somebody sends it now, or has finished or continued it meanwhile.
     if (absl::IsAborted(deleted) || absl::IsNotFound(deleted)) continue;
     HISTEQ_RETURN_IF_ERROR(deleted);
     ++report.uploads_forgotten;
-    if (bytes > 0) ++report.partials_deleted;
-    report.bytes_freed += bytes;
+    if (!blob.has_value()) continue;
+    ++report.partials_deleted;
+    report.bytes_freed += blob->size_bytes;
   }
   return report;
 }

@@ -321,6 +321,28 @@ TEST_CASE("the reserve of free space is kept") {
   CHECK(FilesIn(folder.path()).empty());
 }
 
+TEST_CASE("what is announced is kept free for its writer") {
+  TempFolder folder;
+  auto store = Open(folder.path() + "/blobs");
+  const uint64_t most = fs::space(folder.path()).available / 10 * 6;
+  const auto content = RandomContent(50'000, 8);
+  auto first = store->OpenPartial(store->NewKey(), most);
+  REQUIRE(first.ok());
+  const absl::Status refused = store->OpenPartial(store->NewKey(), most).status();
+  CHECK(ReasonOf(refused) == "DISK_FULL");
+  CHECK(DetailOf(refused, "promised") == std::to_string(most));
+  CHECK(ReasonOf(store->CheckSpace(most)) == "DISK_FULL");
+  // What is written is no longer awaited; small ones still find room.
+  REQUIRE((*first)->Write(content).ok());
+  CHECK(DetailOf(store->CheckSpace(most), "promised") == std::to_string(most - content.size()));
+  auto second = store->CreateBlob({});
+  REQUIRE(second.ok());
+  CHECK((*second)->Write(content).ok());
+  CHECK((*second)->Finish({}).ok());
+  REQUIRE((*first)->Discard().ok());
+  CHECK(store->OpenPartial(store->NewKey(), most).ok());
+}
+
 TEST_CASE("what a slow sender sends is synced by time") {
   TempFolder folder;
   TestClock clock;

@@ -108,7 +108,7 @@ class BlobStore {
 
   // A writer at the end of the committed bytes of `key`'s partial blob, which is made when there is
   // none. What a crash left half-written is cut off first. `expected_bytes` is checked against the
-  // free space.
+  // free space, and what is missing of it is kept free for this writer as long as it is open.
   // - INVALID_ARGUMENT: not a key of NewKey's form.
   // - ABORTED UPLOAD_BUSY: another writer of this key is open.
   // - RESOURCE_EXHAUSTED DISK_FULL, INTERNAL STORE_IO.
@@ -122,6 +122,10 @@ class BlobStore {
   // Bytes of `key` that are stored durably, finished or partial; 0 when there are none. While a
   // writer is open: what it has committed.
   virtual absl::StatusOr<uint64_t> CommittedBytes(const std::string& key) = 0;
+
+  // What is stored under `key`, finished or partial, without reading it; nothing when there is
+  // nothing.
+  virtual absl::StatusOr<std::optional<BlobEntry>> Find(const std::string& key) = 0;
 
   // Reads a finished blob. A blob deleted while it is read can be read to its end.
   // - DATA_LOSS BLOB_DAMAGED: missing, or not of the expected size; also from the source, when the
@@ -143,7 +147,8 @@ class BlobStore {
   // Calls `visit` for every blob and partial blob, in no order, until it returns an error.
   virtual absl::Status ForEach(const std::function<absl::Status(const BlobEntry&)>& visit) = 0;
 
-  // OK when a blob of `bytes` would be accepted now, else RESOURCE_EXHAUSTED DISK_FULL.
+  // OK when a blob of `bytes` would be accepted now, beside what open writers still expect
+  // (metadata promised); else RESOURCE_EXHAUSTED DISK_FULL.
   virtual absl::Status CheckSpace(uint64_t bytes) = 0;
 };
 

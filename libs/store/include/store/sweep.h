@@ -22,8 +22,8 @@ struct SweepReport {
 // served: a result on its way to be registered would look like an orphan.
 absl::StatusOr<SweepReport> SweepOrphans(Catalog& catalog, BlobStore& blobs);
 
-// Forgets open uploads that nobody touched since `before`, with their bytes. At any time; an upload
-// with an open writer stays.
+// Forgets open uploads that nobody touched, and whose bytes nobody added to, since `before`, with
+// their bytes. At any time; an upload with an open writer stays.
 absl::StatusOr<SweepReport> SweepAbandonedUploads(Catalog& catalog, BlobStore& blobs,
                                                   absl::Time before);
 
