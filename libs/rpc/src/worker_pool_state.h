@@ -51,6 +51,8 @@ struct PooledWorker {
 
 // One job, or one small image, that takes places. Guarded by State::mutex.
 struct Claimant {
+  // Memory that it needs of a worker, for one place.
+  uint64_t need_bytes = 0;
   uint32_t held = 0;
   // Would take one more now.
   bool wants = false;
@@ -76,10 +78,10 @@ struct WorkerPool::State {
   // When the first of the workers that are held back at `now` is free again; infinite when none is.
   absl::Duration NextRelease(absl::Duration now) const;
 
-  // A place on the least loaded worker but `not_on`; null when there is none, or when it is the
-  // turn of a claimant that has fewer. With `spare` only a place that nobody else wants.
-  std::shared_ptr<PooledWorker> TryAcquire(Claimant& claimant, uint64_t bytes,
-                                           const PooledWorker* not_on = nullptr,
+  // A place on the least loaded worker but `not_on`; null when there is none. A claimant that has
+  // fewer goes first, on the workers that it can use. With `spare` only a place that nobody else
+  // wants.
+  std::shared_ptr<PooledWorker> TryAcquire(Claimant& claimant, const PooledWorker* not_on = nullptr,
                                            bool spare = false);
   void Release(Claimant& claimant, PooledWorker& worker);
   // After a failure: nothing for `time`, for longer when it failed before.
