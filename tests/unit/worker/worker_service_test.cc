@@ -1,9 +1,11 @@
 // The Worker service's promises, through the wire.
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <map>
+#include <new>
 #include <sstream>
 #include <thread>
 
@@ -12,6 +14,22 @@
 #include "rpc/operation_convert.h"
 #include "rpc/status.h"
 #include "test_worker.h"
+
+namespace {
+// The largest block of bytes that was asked for as a worker asks for what it receives.
+std::atomic<size_t> largest_received = 0;
+}  // namespace
+
+void* operator new[](size_t size, const std::nothrow_t&) noexcept {
+  size_t largest = largest_received;
+  while (size > largest && !largest_received.compare_exchange_weak(largest, size)) {
+  }
+  try {
+    return operator new[](size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 
 namespace histeq::worker {
 namespace {
@@ -55,10 +73,14 @@ struct TransformCall {
     stream->Write(request);
   }
   void SendMapping(std::span<const uint8_t> bytes) {
-    v1::TransformSegmentRequest request;
-    *request.mutable_mapping()->mutable_chunk() = ChunkOf(bytes, 0);
-    request.mutable_mapping()->set_size_bytes(bytes.size());
-    stream->Write(request);
+    constexpr size_t kStep = 1 << 20;
+    for (size_t at = 0; at < bytes.size(); at += kStep) {
+      v1::TransformSegmentRequest request;
+      *request.mutable_mapping()->mutable_chunk() =
+          ChunkOf(bytes.subspan(at, std::min(kStep, bytes.size() - at)), at);
+      request.mutable_mapping()->set_size_bytes(bytes.size());
+      stream->Write(request);
+    }
   }
   void Send(const v1::Chunk& chunk) {
     v1::TransformSegmentRequest request;
@@ -145,6 +167,36 @@ TEST_CASE("a mapping that is not held is asked for; one that is held need not be
   CHECK(TransformWhole(*worker.stub, image, 0, false).ok());
   const TestImage other(300, 40, 40, 99);
   CHECK(ReasonOf(TransformWhole(*worker.stub, other, 0, false)) == "MAPPING_UNKNOWN");
+}
+
+TEST_CASE("a mapping that comes though it is held is checked, and takes no memory") {
+  TestWorker worker;
+  TestImage image(512, 256, 256);
+  image.spec.parameters.method = Method::kClahe;
+  image.spec.parameters.grid_x = image.spec.parameters.grid_y = 128;
+  const ImageShape shape = engine::ShapeOf(image.spec.layout, 256);
+  image.spec.mapping = std::make_shared<const Mapping>(ComputeMapping(
+      image.spec.parameters, shape, Statistics::Create(image.spec.parameters, shape)));
+  const std::span<const uint8_t> mapping = image.spec.mapping->data();
+  REQUIRE(mapping.size() == 4 << 20);
+  largest_received = 0;
+  codec::Fragment first, second;
+  REQUIRE(TransformWhole(*worker.stub, image, 0, true, &first).ok());
+  CHECK(largest_received >= mapping.size());
+  largest_received = 0;
+  REQUIRE(TransformWhole(*worker.stub, image, 0, true, &second).ok());
+  CHECK(largest_received < mapping.size());
+  CHECK((first.bytes == second.bytes));
+
+  // Its bytes are still looked at.
+  TransformCall call(*worker.stub);
+  call.Send(image.Header(0));
+  v1::TransformSegmentRequest request;
+  *request.mutable_mapping()->mutable_chunk() = ChunkOf(mapping.first(1000), 0);
+  request.mutable_mapping()->mutable_chunk()->set_crc32c(request.mapping().chunk().crc32c() ^ 1);
+  request.mutable_mapping()->set_size_bytes(mapping.size());
+  call.stream->Write(request);
+  CHECK(ReasonOf(call.End()) == "CHECKSUM_MISMATCH");
 }
 
 TEST_CASE("a mapping under a wrong name is refused and not kept") {
@@ -437,6 +489,38 @@ TEST_CASE("a small image is done whole") {
   REQUIRE(answer.status.ok());
   CHECK(answer.file.empty());
   CHECK(answer.finish.has_statistics());
+}
+
+TEST_CASE("a small image takes what its histograms need of the memory budget") {
+  const std::string file = ReadPicture("moon.png");
+  auto header = HeaderFor(file);
+  v1::Equalize& equalize = *header.mutable_operation()->mutable_equalize();
+  equalize.set_method(v1::Equalize::METHOD_CLAHE);
+  // 128 MiB.
+  equalize.set_grid_x(256);
+  equalize.set_grid_y(256);
+  WorkerOptions options;
+  options.memory_bytes = 128 << 20;
+  {
+    TestWorker worker(options);
+    const ProcessAnswer refused = Process(*worker.stub, file, header);
+    CHECK(refused.status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+    CHECK(ReasonOf(refused.status) == "MEMORY_BUDGET");
+    CHECK_FALSE(base::GetErrorDetail(rpc::FromGrpc(refused.status))->retry_after.has_value());
+    const auto after = StatusOf(*worker.stub).worker();
+    CHECK(after.free_memory_bytes() == after.memory_bytes());
+  }
+  options.memory_bytes = 256 << 20;
+  TestWorker worker(options);
+  const ProcessAnswer answer = Process(*worker.stub, file, header);
+  INFO(answer.status.error_message());
+  REQUIRE(answer.status.ok());
+  engine::InlineExecutor inline_executor;
+  const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(file.data()), file.size());
+  const auto expected =
+      inline_executor.ProcessImage(bytes, *rpc::OperationFromProto(header.operation()), {}, {});
+  REQUIRE(expected.ok());
+  CHECK((answer.file == expected->file));
 }
 
 TEST_CASE("images that cannot be done are refused with the codec's reason") {
