@@ -100,7 +100,14 @@ absl::Status ListJobsOf(FrontendCore& core, const v1::ListJobsRequest& request,
   }
   HISTEQ_ASSIGN_OR_RETURN(const store::Page<store::JobRecord> page,
                           core.catalog.ListJobs(filter, request.page_size(), request.page_token()));
-  for (const store::JobRecord& job : page.records) *response.add_jobs() = ToProto(job);
+  for (const store::JobRecord& job : page.records) {
+    v1::Job& proto = *response.add_jobs();
+    proto = ToProto(job);
+    // Up to 650 KB; GetJob has it.
+    if (proto.operation().has_equalize()) {
+      proto.mutable_operation()->mutable_equalize()->clear_reference_histogram();
+    }
+  }
   response.set_next_page_token(page.next_page_token);
   return absl::OkStatus();
 }

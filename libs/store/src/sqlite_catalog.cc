@@ -226,7 +226,8 @@ absl::Status SqliteCatalog::Load() {
   int64_t before = kNewest;
   while (true) {
     HISTEQ_ASSIGN_OR_RETURN(const auto running,
-                            ListJobRows(db, JobState::kRunning, "", before, 1000));
+                            ListJobRows(db, JobState::kRunning, "", before, 1000,
+                                        limits_.max_page_bytes));
     if (running.empty()) break;
     for (const NumberedJob& numbered : running) leases_.Add(numbered.job);
     before = running.back().seq;
@@ -549,10 +550,16 @@ absl::StatusOr<Page<JobRecord>> SqliteCatalog::ListJobs(const JobFilter& filter,
   const uint32_t size = PageSize(page_size);
   HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
   HISTEQ_ASSIGN_OR_RETURN(
-      auto rows, ListJobRows(snapshot.db(), filter.state, filter.image_id, before, size + 1));
+      auto rows, ListJobRows(snapshot.db(), filter.state, filter.image_id, before, size + 1,
+                             limits_.max_page_bytes));
   Page<JobRecord> page;
-  if (rows.size() > size) {
-    rows.resize(size);
+  size_t fitting = 0;
+  for (uint64_t bytes = 0; fitting < std::min<size_t>(rows.size(), size); ++fitting) {
+    bytes += JobBytes(rows[fitting].job);
+    if (bytes > limits_.max_page_bytes && fitting > 0) break;
+  }
+  if (fitting < rows.size()) {
+    rows.resize(fitting);
     page.next_page_token = MakePageToken(page_token_key_, list, rows.back().seq);
   }
   for (NumberedJob& row : rows) {

@@ -35,6 +35,8 @@ struct CatalogLimits {
   // Largest page of a list, and the size of a page when none is asked for.
   uint32_t max_page_size = 1000;
   uint32_t default_page_size = 100;
+  // A page of jobs ends early once its records have so many bytes; one record is always given.
+  uint64_t max_page_bytes = 1 << 20;
 };
 
 // The answer to FinishUpload.
@@ -181,7 +183,7 @@ class Catalog {
   // - NOT_FOUND JOB_NOT_FOUND.
   virtual absl::StatusOr<JobRecord> GetJob(const std::string& job_id) = 0;
 
-  // As ListImages.
+  // As ListImages; a page may also end early by its bytes.
   virtual absl::StatusOr<Page<JobRecord>> ListJobs(const JobFilter& filter, uint32_t page_size,
                                                    const std::string& page_token) = 0;
 
