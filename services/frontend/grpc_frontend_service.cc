@@ -15,6 +15,9 @@
 namespace histeq::frontend {
 namespace {
 
+// Of the answer to ListNodes; a message may have 2 MiB.
+constexpr size_t kMaxNodesBytes = 3 << 19;
+
 absl::Status GetUploadOf(FrontendCore& core, const v1::GetUploadRequest& request,
                          v1::GetUploadResponse& response) {
   HISTEQ_RETURN_IF_ERROR(CheckId(request.upload_id(), "upload_id"));
@@ -142,6 +145,20 @@ absl::Status ListNodesOf(FrontendCore& core, v1::ListNodesResponse& response) {
     // What it says itself is newer.
     if (info.address().empty()) info.set_address(coordinator.address);
   }
+  size_t bytes = 0;
+  for (const auto& [name, info] : nodes) bytes += info.ByteSizeLong();
+  uint32_t omitted = 0;
+  for (const bool alive : {false, true}) {
+    for (auto it = nodes.rbegin(); it != nodes.rend() && bytes > kMaxNodesBytes; ++it) {
+      v1::CoordinatorInfo& info = it->second;
+      if (info.alive() != alive) continue;
+      bytes -= info.ByteSizeLong();
+      omitted += static_cast<uint32_t>(info.workers_size());
+      info.clear_workers();
+      bytes += info.ByteSizeLong();
+    }
+  }
+  response.set_workers_omitted(omitted);
   for (auto& [name, info] : nodes) *response.add_coordinators() = std::move(info);
   return absl::OkStatus();
 }

@@ -109,7 +109,7 @@ int Main(int argc, char** argv) {
          "Clients that follow a job at once; each takes a thread");
   number("--max-histogram-waiters", options.max_histogram_waiters, 1, 65536,
          "Clients that wait for statistics at once; each takes a thread");
-  number("--max-coordinators", options.max_coordinators, 1, 65536,
+  number("--max-coordinators", options.max_coordinators, 1, 1024,
          "Coordinators attached at once; each takes a thread");
   number("--max-lease-waiters", options.max_lease_waiters, 1, 65536,
          "Job slots of coordinators that wait in the queue at once; each takes a thread");

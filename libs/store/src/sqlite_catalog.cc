@@ -225,9 +225,8 @@ absl::Status SqliteCatalog::Load() {
   }
   int64_t before = kNewest;
   while (true) {
-    HISTEQ_ASSIGN_OR_RETURN(const auto running,
-                            ListJobRows(db, JobState::kRunning, "", before, 1000,
-                                        limits_.max_page_bytes));
+    HISTEQ_ASSIGN_OR_RETURN(const auto running, ListJobRows(db, JobState::kRunning, "", before,
+                                                            1000, limits_.max_page_bytes));
     if (running.empty()) break;
     for (const NumberedJob& numbered : running) leases_.Add(numbered.job);
     before = running.back().seq;
@@ -549,9 +548,8 @@ absl::StatusOr<Page<JobRecord>> SqliteCatalog::ListJobs(const JobFilter& filter,
   }
   const uint32_t size = PageSize(page_size);
   HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
-  HISTEQ_ASSIGN_OR_RETURN(
-      auto rows, ListJobRows(snapshot.db(), filter.state, filter.image_id, before, size + 1,
-                             limits_.max_page_bytes));
+  HISTEQ_ASSIGN_OR_RETURN(auto rows, ListJobRows(snapshot.db(), filter.state, filter.image_id,
+                                                 before, size + 1, limits_.max_page_bytes));
   Page<JobRecord> page;
   size_t fitting = 0;
   for (uint64_t bytes = 0; fitting < std::min<size_t>(rows.size(), size); ++fitting) {
@@ -801,6 +799,18 @@ absl::StatusOr<std::vector<JobRecord>> SqliteCatalog::ExpireLeases() {
 
 absl::Status SqliteCatalog::RegisterCoordinator(const CoordinatorRecord& coordinator) {
   return writes_.Run([&](WriteContext& context) -> absl::Status {
+    {
+      const std::lock_guard lock(coordinators_mutex_);
+      if (coordinators_.size() >= limits_.max_coordinators &&
+          coordinators_.count(coordinator.name) == 0) {
+        return StoreError(
+            absl::StatusCode::kResourceExhausted, "TOO_MANY_COORDINATORS",
+            fmt::format("{} coordinators are on the list, {} may be: remove those that are gone",
+                        coordinators_.size(), limits_.max_coordinators),
+            {{"limit", std::to_string(limits_.max_coordinators)},
+             {"actual", std::to_string(coordinators_.size())}});
+      }
+    }
     HISTEQ_ASSIGN_OR_RETURN(Statement statement,
                             context.db.Prepare("INSERT INTO coordinators VALUES (?, ?) ON CONFLICT "
                                                "DO UPDATE SET address = excluded.address"));

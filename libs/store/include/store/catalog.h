@@ -37,6 +37,8 @@ struct CatalogLimits {
   uint32_t default_page_size = 100;
   // A page of jobs ends early once its records have so many bytes; one record is always given.
   uint64_t max_page_bytes = 1 << 20;
+  // Registered coordinators.
+  uint64_t max_coordinators = 1024;
 };
 
 // The answer to FinishUpload.
@@ -239,6 +241,7 @@ class Catalog {
   // ---- Coordinators
 
   // Adds the coordinator, or changes its address.
+  // - RESOURCE_EXHAUSTED TOO_MANY_COORDINATORS: the list is full.
   virtual absl::Status RegisterCoordinator(const CoordinatorRecord& coordinator) = 0;
   // - NOT_FOUND COORDINATOR_NOT_FOUND.
   virtual absl::Status RemoveCoordinator(const std::string& name) = 0;
