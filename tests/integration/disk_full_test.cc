@@ -124,7 +124,7 @@ TEST_CASE("a frontend's disk that has no room for a result fails the job, not th
   FrontendClient client(frontend.address());
   // The image fits, and its result beside it does not.
   const std::string large =
-      EncodePng(Tiled(DecodePng(ReadFile(TestData("coffee.png")), 3), 3600, 3000));
+      EncodePng(Tiled(DecodePng(ReadFile(TestData("coffee.png")), 3), 2100, 2000));
   REQUIRE(large.size() > 8'000'000);
   REQUIRE(large.size() < 13'000'000);
   const v1::UploadImageResponse uploaded = client.UploadToEqualize(large, "large.png");
