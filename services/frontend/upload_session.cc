@@ -171,6 +171,8 @@ absl::StatusOr<store::FinishedUpload> UploadSession::Register(const store::BlobI
   }
   if (finished->already_finished && finished->image.facts.location != blob.location) {
     writer_->Discard().IgnoreError();
+  } else {
+    writer_->Registered();
   }
   return finished;
 }

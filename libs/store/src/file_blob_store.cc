@@ -112,19 +112,14 @@ class FileBlobStore final : public BlobStore {
         const uint64_t bytes = it->second->committed.load();
         if (bytes != kUnknownBytes) return bytes;
       }
-      if (const auto it = partial_bytes_.find(key); it != partial_bytes_.end()) return it->second;
     }
     const BlobPaths paths = PathsOf(key);
-    // The partial file first: a blob finished meanwhile is found under its final name.
-    const Fd data(open(paths.partial.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (!data.open()) {
-      struct stat info {};
-      if (errno != ENOENT) return IoError(errno, fmt::format("blob {} cannot be opened", key));
-      return stat(paths.whole.c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
-    }
-    HISTEQ_ASSIGN_OR_RETURN(const std::vector<Section> sections, ReadSections(paths.sections));
-    HISTEQ_ASSIGN_OR_RETURN(const size_t good, CountGoodSections(data, paths.partial, sections));
-    return good == 0 ? uint64_t{0} : sections[good - 1].end;
+    HISTEQ_ASSIGN_OR_RETURN(const std::optional<BlobEntry> entry, Find(key));
+    if (!entry.has_value()) return uint64_t{0};
+    if (!entry->partial) return entry->size_bytes;
+    HISTEQ_ASSIGN_OR_RETURN(std::vector<Section> sections, ReadSections(paths.sections));
+    while (!sections.empty() && sections.back().end > entry->size_bytes) sections.pop_back();
+    return sections.empty() ? uint64_t{0} : sections.back().end;
   }
 
   absl::StatusOr<std::optional<BlobEntry>> Find(const std::string& key) override {
@@ -173,7 +168,9 @@ class FileBlobStore final : public BlobStore {
 
   absl::Status Delete(const std::string& location) override {
     HISTEQ_ASSIGN_OR_RETURN(const std::string key, KeyOf(location));
-    return FileCalls::Remove(PathsOf(key).whole);
+    const BlobPaths paths = PathsOf(key);
+    HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(paths.sections));
+    return FileCalls::Remove(paths.whole);
   }
 
   absl::Status DeleteKey(const std::string& key,
@@ -185,7 +182,7 @@ class FileBlobStore final : public BlobStore {
     if (status.ok()) status = FileCalls::Remove(paths.partial);
     if (status.ok()) status = FileCalls::Remove(paths.sections);
     if (status.ok()) status = FileCalls::Remove(paths.whole);
-    Release(key, 0, false);
+    Release(key);
     return status;
   }
 
@@ -271,14 +268,12 @@ class FileBlobStore final : public BlobStore {
                         "another call is writing this blob now");
     }
     it->second = std::make_shared<OpenBlob>();
-    partial_bytes_.erase(key);
     return it->second;
   }
 
-  void Release(const std::string& key, uint64_t committed, bool clean) {
+  void Release(const std::string& key) {
     const std::lock_guard lock(mutex_);
     writing_.erase(key);
-    if (clean) partial_bytes_[key] = committed;
   }
 
   absl::StatusOr<std::unique_ptr<BlobWriter>> OpenWriter(const std::string& key,
@@ -299,7 +294,7 @@ class FileBlobStore final : public BlobStore {
     setup.check_space = [this, open] {
       return open->awaited.load() > 0 ? CheckFree(0, 0) : CheckSpace(0);
     };
-    setup.released = [this, key](uint64_t bytes, bool clean) { Release(key, bytes, clean); };
+    setup.released = [this, key] { Release(key); };
     auto writer = std::make_unique<FileBlobWriter>(calls_, std::move(setup));
     if (absl::Status status = writer->Open(); !status.ok()) return status;
     if (writer->complete()) return std::unique_ptr<BlobWriter>(std::move(writer));
@@ -310,6 +305,15 @@ class FileBlobStore final : public BlobStore {
       return status;
     }
     return std::unique_ptr<BlobWriter>(std::move(writer));
+  }
+
+  // Those of a finished blob wait for its registration; a day later it has come, or it never will.
+  absl::Status RemoveOldSections(const std::string& path) const {
+    struct stat info {};
+    if (lstat(path.c_str(), &info) != 0) return absl::OkStatus();
+    const absl::Time modified = absl::TimeFromTimespec(info.st_mtim);
+    if (options_.clock->Now() - modified < absl::Hours(24)) return absl::OkStatus();
+    return FileCalls::Remove(path);
   }
 
   // Keeps `bytes` free for the writer, or says why that cannot be.
@@ -335,12 +339,12 @@ class FileBlobStore final : public BlobStore {
       const std::string ending = name.substr(kKeyDigits);
       const BlobPaths paths = PathsOf(entry.key);
       if (ending == kSectionsEnding) {
-        // Left alone only where a crash came between two steps.
         if (access(paths.partial.c_str(), F_OK) == 0) continue;
         if (access(paths.whole.c_str(), F_OK) == 0) {
-          HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(paths.sections));
+          HISTEQ_RETURN_IF_ERROR(RemoveOldSections(paths.sections));
           continue;
         }
+        // Left alone only where a crash came between two steps.
       } else if (!ending.empty() && ending != kPartialEnding) {
         continue;
       }
@@ -357,9 +361,6 @@ class FileBlobStore final : public BlobStore {
   std::mutex mutex_;
   // Keys with an open writer, and what it has committed; or being deleted.
   std::map<std::string, std::shared_ptr<OpenBlob>> writing_;
-  // Partial blobs that a writer of this process left in good order: no need to read them again to
-  // know their size.
-  std::map<std::string, uint64_t> partial_bytes_;
 };
 
 }  // namespace

@@ -51,20 +51,21 @@ class FileBlobWriter final : public BlobWriter {
     std::shared_ptr<OpenBlob> open;
     // OK while the disk has room.
     std::function<absl::Status()> check_space;
-    // Called by the destructor with whether the partial blob is as its sections say.
-    std::function<void(uint64_t committed, bool clean)> released;
+    // Called by the destructor.
+    std::function<void()> released;
   };
 
   FileBlobWriter(const FileCalls& calls, Setup setup) : calls_(calls), setup_(std::move(setup)) {}
   ~FileBlobWriter() override;
 
-  // Opens the files, cuts off what is not durable, and reads the rest for its checksum.
+  // Opens the files and cuts off what is not durable.
   absl::Status Open();
 
   absl::Status Write(std::span<const uint8_t> bytes) override;
   absl::Status Sync() override;
   absl::StatusOr<BlobInfo> Finish(const BlobExpectation& expectation) override;
   absl::Status Discard() override;
+  void Registered() override;
   uint64_t size_bytes() const override { return size_; }
   uint64_t committed_bytes() const override { return setup_.open->committed.load(); }
   Sha256Digest sha256() const override { return hash_.Digest(); }
@@ -73,6 +74,9 @@ class FileBlobWriter final : public BlobWriter {
 
  private:
   absl::Status OpenFiles();
+  absl::Status OpenWhole(const Fd& whole);
+  // Goes on after `section`.
+  absl::Status ResumeAfter(const Section& section, const Fd& fd, const std::string& path);
   absl::Status HashFile(const Fd& fd, const std::string& path, uint64_t size);
   absl::Status Append(std::span<const uint8_t> bytes);
   absl::Status CheckFits(const BlobExpectation& expectation) const;

@@ -58,6 +58,10 @@ class BlobWriter : public base::ByteSink {
   // Deletes what was written, finished or not.
   virtual absl::Status Discard() = 0;
 
+  // The catalog knows the finished blob: it will not be opened here again, and what is kept for
+  // that goes.
+  virtual void Registered() = 0;
+
   // Bytes written so far: where the next Write goes.
   virtual uint64_t size_bytes() const = 0;
   // Bytes that survive a crash or a power cut.
@@ -120,7 +124,8 @@ class BlobStore {
       std::optional<uint64_t> expected_bytes) = 0;
 
   // Bytes of `key` that are stored durably, finished or partial; 0 when there are none. While a
-  // writer is open: what it has committed.
+  // writer is open: what it has committed. Reads none of them, however many they are; OpenPartial
+  // looks at the last ones and goes back further when these were damaged.
   virtual absl::StatusOr<uint64_t> CommittedBytes(const std::string& key) = 0;
 
   // What is stored under `key`, finished or partial, without reading it; nothing when there is
