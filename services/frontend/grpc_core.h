@@ -53,6 +53,10 @@ struct FrontendOptions {
   // A sender that sends nothing, and a receiver that takes nothing, for so long.
   absl::Duration upload_idle_timeout = absl::Seconds(30);
   absl::Duration download_idle_timeout = absl::Seconds(60);
+  // Bytes per second that an upload brings at least, measured while the sender is waited for; 0:
+  // any number.
+  uint64_t min_upload_rate = 1024;
+  absl::Duration upload_rate_window = absl::Minutes(1);
   // How long GetHistogram waits for its job.
   absl::Duration histogram_wait = absl::Seconds(60);
   // An upload that nobody continues for so long is removed.

@@ -39,6 +39,7 @@ int Main(int argc, char** argv) {
   double coordinator_timeout_s = absl::ToDoubleSeconds(options.coordinator_gone_after);
   double admission_wait_s = absl::ToDoubleSeconds(options.max_admission_wait);
   double upload_idle_timeout_s = absl::ToDoubleSeconds(options.upload_idle_timeout);
+  double upload_rate_window_s = absl::ToDoubleSeconds(options.upload_rate_window);
   double download_idle_timeout_s = absl::ToDoubleSeconds(options.download_idle_timeout);
   double full_disk_upload_retention_s = absl::ToDoubleSeconds(options.full_disk_upload_retention);
   double histogram_wait_s = absl::ToDoubleSeconds(options.histogram_wait);
@@ -117,6 +118,10 @@ int Main(int argc, char** argv) {
           "A call that waits longer for its turn is refused");
   seconds("--upload-idle-timeout-s", upload_idle_timeout_s,
           "An upload on which nothing comes for so long is ended; it can be resumed");
+  rpc::AddSizeOption(app, "--min-upload-rate", options.min_upload_rate,
+                     "Bytes per second: a slower upload is ended; it can be resumed (0: any)");
+  seconds("--upload-rate-window-s", upload_rate_window_s,
+          "Time over which the rate of an upload is taken");
   seconds("--download-idle-timeout-s", download_idle_timeout_s,
           "A stream that nobody reads for so long is ended; it can be resumed");
   seconds("--upload-retention-s", upload_retention_s,
@@ -146,6 +151,7 @@ int Main(int argc, char** argv) {
   options.coordinator_gone_after = absl::Seconds(coordinator_timeout_s);
   options.max_admission_wait = absl::Seconds(admission_wait_s);
   options.upload_idle_timeout = absl::Seconds(upload_idle_timeout_s);
+  options.upload_rate_window = absl::Seconds(upload_rate_window_s);
   options.download_idle_timeout = absl::Seconds(download_idle_timeout_s);
   options.upload_retention = absl::Seconds(upload_retention_s);
   options.full_disk_upload_retention = absl::Seconds(full_disk_upload_retention_s);
