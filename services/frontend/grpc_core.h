@@ -70,6 +70,15 @@ struct FrontendOptions {
   std::vector<store::CoordinatorRecord> coordinators;
   const base::Clock* clock = &base::SystemClock();
 
+  // For all calls that are worked on or wait, and some that are answered at once.
+  int max_threads() const {
+    const uint64_t parked = uint64_t{max_uploads} + max_waiting_uploads + max_downloads +
+                            max_waiting_downloads + max_job_transfers + max_waiting_job_transfers +
+                            max_watchers + max_histogram_waiters + max_coordinators +
+                            max_lease_waiters;
+    return static_cast<int>(parked + 256);
+  }
+
   UploadLimits upload_limits() const {
     return {.max_bytes = max_upload_bytes,
             .decode = decode,

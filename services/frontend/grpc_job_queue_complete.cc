@@ -72,6 +72,9 @@ struct Received {
 absl::StatusOr<store::CompletedJob> Receive(FrontendCore& core, const ServerCall& call,
                                             grpc::ServerReader<v1::CompleteJobRequest>& reader,
                                             Received& received) {
+  // Before anything is waited for: each call here has a thread.
+  HISTEQ_ASSIGN_OR_RETURN(const auto pass,
+                          core.job_transfers.Enter([&] { return call.cancelled(); }));
   v1::CompleteJobRequest message;
   {
     const auto guard = core.guards.Watch(call.ender(), "no header came");
@@ -91,8 +94,6 @@ absl::StatusOr<store::CompletedJob> Receive(FrontendCore& core, const ServerCall
   if (opening.completed.has_value()) return *std::move(opening.completed);
   ResultSession& session = *opening.session;
   HISTEQ_RETURN_IF_ERROR(CheckAllowed(core.catalog, session.lease().job.coordinator));
-  HISTEQ_ASSIGN_OR_RETURN(const auto pass,
-                          core.job_transfers.Enter([&] { return call.cancelled(); }));
   const Activity::Transfer transfer(core.activity);
   // The bytes come as fast as the job makes them: no deadline but the lease's.
   auto guard = core.guards.WatchLease(received.job_id, received.epoch, call.ender(), "");

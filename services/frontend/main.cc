@@ -167,6 +167,7 @@ int Main(int argc, char** argv) {
   }
   rpc::ServerOptions server_options = program.flags().server_options();
   server_options.services = (*frontend)->services();
+  server_options.max_threads = options.max_threads();
   auto server = rpc::Server::Start(server_options);
   if (!server.ok()) {
     std::fprintf(stderr, "histeq-frontend: %s\n", std::string(server.status().message()).c_str());
