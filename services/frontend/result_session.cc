@@ -29,6 +29,12 @@ absl::StatusOr<std::optional<store::CompletedJob>> FindCompleted(store::Catalog&
   return std::optional<store::CompletedJob>(std::move(completed));
 }
 
+// Of Catalog::Complete: certain that the bytes were not registered.
+bool NothingChanged(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsNotFound(status) ||
+         absl::IsInvalidArgument(status) || IsDiskFull(status);
+}
+
 }  // namespace
 
 ResultSession::ResultSession(store::Catalog& catalog, store::BlobStore& blobs,
@@ -101,7 +107,10 @@ absl::StatusOr<store::CompletedJob> ResultSession::CommitImage(uint64_t size_byt
   result.image = FactsOf(blob, *info);
   absl::StatusOr<store::CompletedJob> completed =
       catalog_.Complete(lease_.job.id, lease_.job.epoch, result);
-  if (!completed.ok()) return discard(completed.status());
+  if (!completed.ok()) {
+    // Whatever else failed, the job may have its result all the same: the sweep asks the catalog.
+    return NothingChanged(completed.status()) ? discard(completed.status()) : completed.status();
+  }
   // Another call under the same epoch was faster.
   if (completed->already_completed &&
       (!completed->result.has_value() || completed->result->facts.location != blob.location)) {

@@ -19,7 +19,8 @@
 namespace histeq::frontend {
 
 // The bytes arrive while the job still runs; they count only once they are all there, under the
-// lease's epoch. One thread at a time. Destroyed uncommitted, nothing remains.
+// lease's epoch. One thread at a time. Destroyed uncommitted, nothing remains, except when nobody
+// knows whether the catalog has the result: then its bytes are the sweep's.
 class ResultSession {
  public:
   // Under which epoch the call comes. Errors of Catalog::GetLease; when the job was completed under
