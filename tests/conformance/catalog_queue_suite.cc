@@ -23,6 +23,8 @@ Lease MustLease(Catalog& catalog, const std::string& coordinator = "north") {
   auto lease = catalog.LeaseNext(coordinator, 0);
   REQUIRE(lease.status() == absl::OkStatus());
   REQUIRE(lease->has_value());
+  // Its holder reads the source.
+  REQUIRE(catalog.GetLease((*lease)->job.id, (*lease)->job.epoch).ok());
   return **std::move(lease);
 }
 
@@ -534,6 +536,42 @@ TEMPLATE_TEST_CASE("a holder that gives up as cancelled without being asked is r
   const auto failed = catalog.Fail(id, 1, FailOutcome::kCancelled, kError);
   CHECK(failed->state == JobState::kQueued);
   CHECK(failed->not_before.has_value());
+}
+
+TEMPLATE_TEST_CASE("a lease of which nobody heard costs no attempt and is nobody's death", "",
+                   CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  const std::string id = AddJob(catalog, "1").id;
+  const bool told = GENERATE(true, false);
+  for (uint64_t epoch = 1; epoch <= 10; ++epoch) {
+    REQUIRE(catalog.LeaseNext("north", 0)->has_value());
+    // Somebody else's reports, and one that was on its way when the lease was given, say nothing.
+    harness.clock.Advance(absl::Seconds(5));
+    catalog.Renew("north", {});
+    catalog.Renew("south", {});
+    CHECK(catalog.ExpireLeases()->empty());
+    harness.clock.Advance(absl::Seconds(told ? 5 : 26));
+    if (told) {
+      CHECK(catalog.ExpireLeases()->empty());
+      catalog.Renew("north", {});
+    }
+    const auto expired = catalog.ExpireLeases();
+    REQUIRE(expired->size() == 1);
+    const JobRecord& job = expired->front();
+    CHECK(job.id == id);
+    CHECK(job.state == JobState::kQueued);
+    CHECK(job.epoch == epoch);
+    CHECK(job.attempts == 0);
+    CHECK(job.holder_deaths == 0);
+    CHECK_FALSE(job.error.has_value());
+    CHECK(RenewOne(catalog, "north", id, epoch) == LeaseVerdict::kLost);
+  }
+  // One that was heard of is not ended by a report without it.
+  MustLease(catalog);
+  harness.clock.Advance(absl::Seconds(20));
+  catalog.Renew("north", {});
+  CHECK(catalog.ExpireLeases()->empty());
 }
 
 TEMPLATE_TEST_CASE("a job that kills its holders is poison", "", CATALOGS) {

@@ -228,7 +228,7 @@ absl::Status SqliteCatalog::Load() {
     HISTEQ_ASSIGN_OR_RETURN(const auto running, ListJobRows(db, JobState::kRunning, "", before,
                                                             1000, limits_.max_page_bytes));
     if (running.empty()) break;
-    for (const NumberedJob& numbered : running) leases_.Add(numbered.job);
+    for (const NumberedJob& numbered : running) leases_.Add(numbered.job, /*used=*/true);
     before = running.back().seq;
   }
   HISTEQ_ASSIGN_OR_RETURN(const auto waiting, FindNextWaiting(db));
@@ -660,7 +660,7 @@ absl::StatusOr<std::optional<Lease>> SqliteCatalog::LeaseNext(const std::string&
     HISTEQ_RETURN_IF_ERROR(UpdateJob(db, *job, JobState::kQueued, epoch_before));
     HISTEQ_ASSIGN_OR_RETURN(Lease lease, DescribeLease(db, *std::move(job)));
     context.on_commit.push_back([this, leased = lease.job] {
-      leases_.Add(leased);
+      leases_.Add(leased, /*used=*/false);
       HintJob(leased.id);
     });
     return std::optional<Lease>(std::move(lease));
@@ -678,6 +678,7 @@ absl::StatusOr<JobRecord> SqliteCatalog::FindLeased(Database& db, const std::str
 absl::StatusOr<Lease> SqliteCatalog::GetLease(const std::string& job_id, uint64_t epoch) {
   HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
   HISTEQ_ASSIGN_OR_RETURN(JobRecord job, FindLeased(snapshot.db(), job_id, epoch));
+  leases_.MarkUsed(job_id, epoch);
   return DescribeLease(snapshot.db(), std::move(job));
 }
 
@@ -689,6 +690,7 @@ std::vector<LeaseVerdict> SqliteCatalog::Renew(const std::string& coordinator,
     verdicts.push_back(renewal.verdict);
     if (renewal.progress_moved) HintJob(held.job_id);
   }
+  leases_.EndUnheard(coordinator);
   return verdicts;
 }
 
@@ -786,7 +788,10 @@ absl::StatusOr<std::vector<JobRecord>> SqliteCatalog::ExpireLeases() {
       // Ended by an earlier change of this batch.
       if (!job.has_value() || job->state != JobState::kRunning || job->epoch != lease.epoch)
         continue;
-      JobRecord after = AfterExpiry(*std::move(job), limits_, Now());
+      // The answer to LeaseNext was lost: nobody's attempt, and nobody's death.
+      JobRecord after = lease.used ? AfterExpiry(*std::move(job), limits_, Now())
+                                   : AfterFailure(*std::move(job), FailOutcome::kHandBack,
+                                                  JobError(), limits_, Now(), Random());
       after.progress = JobProgress();
       HISTEQ_RETURN_IF_ERROR(EndLease(context, after));
       jobs.push_back(std::move(after));

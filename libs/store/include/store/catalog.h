@@ -215,7 +215,9 @@ class Catalog {
   virtual absl::StatusOr<Lease> GetLease(const std::string& job_id, uint64_t epoch) = 0;
 
   // Extends the leases by the TTL from now and keeps their progress. One verdict for each, in
-  // order. Writes nothing to the disk.
+  // order. Writes nothing to the disk. `leases` are all that the coordinator holds: one that was
+  // given to it a quarter of the TTL ago, and about which no call ever came, was lost on its way
+  // and ends with the next ExpireLeases.
   virtual std::vector<LeaseVerdict> Renew(const std::string& coordinator,
                                           const std::vector<HeldLease>& leases) = 0;
 
@@ -234,7 +236,7 @@ class Catalog {
                                          FailOutcome outcome, const JobError& error) = 0;
 
   // Ends the leases that were not renewed in time: back to the queue, or kFailed with POISON_JOB or
-  // ATTEMPTS_EXHAUSTED. Returns the jobs as they are then. Call it every few seconds. After the
+  // ATTEMPTS_EXHAUSTED. One about which no Renew or GetLease ever came counts as handed back. Returns the jobs as they are then. Call it every few seconds. After the
   // catalog was opened every lease is good for one whole TTL.
   virtual absl::StatusOr<std::vector<JobRecord>> ExpireLeases() = 0;
 
