@@ -1,7 +1,5 @@
 #include "maintenance.h"
 
-#include <algorithm>
-
 #include "fmt/format.h"
 #include "rpc/event_log.h"
 #include "store/sweep.h"
@@ -15,24 +13,26 @@ Maintenance::Maintenance(store::Catalog& catalog, store::BlobStore& blobs, NodeR
       nodes_(nodes),
       clock_(clock),
       options_(options),
-      thread_([this] { Run(); }) {}
+      thread_([this] { Run(); }),
+      sweeper_([this] { RunSweeps(); }) {}
 
 Maintenance::~Maintenance() {
   stop_.Cancel(absl::CancelledError("stopped"));
   thread_.join();
+  sweeper_.join();
 }
 
 void Maintenance::Run() {
-  absl::Duration sweep_at = clock_.Monotonic() + options_.sweep_interval;
-  while (stop_.token().WaitFor(std::min(options_.lease_interval, options_.sweep_interval)).ok()) {
+  while (stop_.token().WaitFor(options_.lease_interval).ok()) {
     ExpireLeases();
     for (const std::string& name : nodes_.TakeGone()) {
       rpc::LogEvent(rpc::LogLevel::kWarning, "node_gone", {{"coordinator", name}});
     }
-    if (clock_.Monotonic() < sweep_at) continue;
-    SweepUploads();
-    sweep_at = clock_.Monotonic() + options_.sweep_interval;
   }
+}
+
+void Maintenance::RunSweeps() {
+  while (stop_.token().WaitFor(options_.sweep_interval).ok()) SweepUploads();
 }
 
 void Maintenance::ExpireLeases() {
@@ -50,8 +50,9 @@ void Maintenance::ExpireLeases() {
 }
 
 void Maintenance::SweepUploads() {
-  const auto report =
-      store::SweepAbandonedUploads(catalog_, blobs_, clock_.Now() - options_.upload_retention);
+  const auto report = store::SweepAbandonedUploads(
+      catalog_, blobs_, clock_.Now() - options_.upload_retention, stop_.token());
+  if (stop_.token().cancelled()) return;
   Note("sweep_failed", report.status(), sweep_error_);
   if (!report.ok() || report->uploads_forgotten == 0) return;
   rpc::LogEvent(rpc::LogLevel::kInfo, "uploads_abandoned",

@@ -14,8 +14,9 @@
 
 namespace histeq::frontend {
 
-// A thread that ends leases that were not renewed, notes coordinators that have gone, and removes
-// uploads that nobody continues. The others outlive it.
+// A thread that ends leases that were not renewed and notes coordinators that have gone, and one
+// that removes uploads that nobody continues, so that no lease waits for a sweep. The others
+// outlive it.
 class Maintenance {
  public:
   struct Options {
@@ -34,6 +35,7 @@ class Maintenance {
 
  private:
   void Run();
+  void RunSweeps();
   void ExpireLeases();
   void SweepUploads();
   // Says what failed, once for each kind of failure in a row.
@@ -48,6 +50,7 @@ class Maintenance {
   std::string sweep_error_;
   base::CancelSource stop_;
   std::thread thread_;
+  std::thread sweeper_;
 };
 
 // A line of the log about how a job ended, or that it waits again.

@@ -19,10 +19,12 @@ absl::StatusOr<SweepReport> SweepOrphans(Catalog& catalog, BlobStore& blobs) {
 }
 
 absl::StatusOr<SweepReport> SweepAbandonedUploads(Catalog& catalog, BlobStore& blobs,
-                                                  absl::Time before) {
+                                                  absl::Time before,
+                                                  const base::CancelToken& stop) {
   SweepReport report;
   HISTEQ_ASSIGN_OR_RETURN(const auto uploads, catalog.AbandonedUploads(before));
   for (const UploadRecord& upload : uploads) {
+    HISTEQ_RETURN_IF_ERROR(stop.Check());
     HISTEQ_ASSIGN_OR_RETURN(const auto blob, blobs.Find(upload.blob_key));
     // A long call that ended a moment ago touched the upload when it began.
     if (blob.has_value() && blob->modify_time >= before) continue;

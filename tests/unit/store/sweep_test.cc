@@ -71,6 +71,11 @@ TEST_CASE("abandoned uploads go with their bytes, unless somebody is sending") {
   auto writer = store.OpenPartial(keys["sending"], {});
   REQUIRE((*writer)->Write(RandomContent(100, 1)).ok());
   const absl::Time before = catalogs.clock.Now() - absl::Hours(1);
+  // Whoever ends does not wait for the sweep.
+  const base::CancelSource stop;
+  stop.Cancel(absl::CancelledError("stopped"));
+  CHECK(absl::IsCancelled(SweepAbandonedUploads(catalog, store, before, stop.token()).status()));
+  CHECK(catalog.GetUpload("old").ok());
   const auto report = SweepAbandonedUploads(catalog, store, before);
   REQUIRE(report.ok());
   CHECK(report->uploads_forgotten == 3);

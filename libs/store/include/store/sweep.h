@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/cancel.h"
 #include "store/blob_store.h"
 #include "store/catalog.h"
 
@@ -23,8 +24,10 @@ struct SweepReport {
 absl::StatusOr<SweepReport> SweepOrphans(Catalog& catalog, BlobStore& blobs);
 
 // Forgets open uploads that nobody touched, and whose bytes nobody added to, since `before`, with
-// their bytes. At any time; an upload with an open writer stays.
+// their bytes. At any time; an upload with an open writer stays. Reads no bytes; `stop` is asked
+// between two uploads, and its status returned.
 absl::StatusOr<SweepReport> SweepAbandonedUploads(Catalog& catalog, BlobStore& blobs,
-                                                  absl::Time before);
+                                                  absl::Time before,
+                                                  const base::CancelToken& stop = {});
 
 }  // namespace histeq::store
