@@ -50,7 +50,7 @@ absl::Status DeleteImageOf(FrontendCore& core, const ServerCall& call,
                            const std::string& image_id) {
   HISTEQ_RETURN_IF_ERROR(CheckId(image_id, "image_id"));
   HISTEQ_ASSIGN_OR_RETURN(const store::ImageRecord image, core.catalog.DeleteImage(image_id));
-  // The image is gone whatever becomes of its bytes: the next start sweeps what is left.
+  // The image is gone whatever becomes of its bytes: the sweep removes what is left.
   const absl::Status deleted = core.blobs.Delete(image.facts.location);
   rpc::LogEvent(deleted.ok() ? rpc::LogLevel::kInfo : rpc::LogLevel::kWarning, "image_deleted",
                 {{"image", image.id},

@@ -173,6 +173,7 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "histeq-frontend: %s\n", std::string(server.status().message()).c_str());
     return 1;
   }
+  (*frontend)->StartMaintenance();
   rpc::LogEvent(rpc::LogLevel::kInfo, "started",
                 {{"address", (*server)->local_address()}, {"version", rpc::Version()}});
 

@@ -8,18 +8,17 @@ namespace histeq::frontend {
 
 Maintenance::Maintenance(store::Catalog& catalog, store::BlobStore& blobs, NodeRegistry& nodes,
                          const base::Clock& clock, Options options)
-    : catalog_(catalog),
-      blobs_(blobs),
-      nodes_(nodes),
-      clock_(clock),
-      options_(options),
-      thread_([this] { Run(); }),
-      sweeper_([this] { RunSweeps(); }) {}
+    : catalog_(catalog), blobs_(blobs), nodes_(nodes), clock_(clock), options_(options) {}
+
+void Maintenance::Start() {
+  thread_ = std::thread([this] { Run(); });
+  sweeper_ = std::thread([this] { RunSweeps(); });
+}
 
 Maintenance::~Maintenance() {
   stop_.Cancel(absl::CancelledError("stopped"));
-  thread_.join();
-  sweeper_.join();
+  if (thread_.joinable()) thread_.join();
+  if (sweeper_.joinable()) sweeper_.join();
 }
 
 void Maintenance::Run() {
@@ -32,7 +31,24 @@ void Maintenance::Run() {
 }
 
 void Maintenance::RunSweeps() {
-  while (stop_.token().WaitFor(options_.sweep_interval).ok()) SweepUploads();
+  absl::Duration orphans_at = clock_.Monotonic();
+  do {
+    if (clock_.Monotonic() >= orphans_at) {
+      SweepOrphans();
+      orphans_at = clock_.Monotonic() + options_.orphan_interval;
+    }
+    SweepUploads();
+  } while (stop_.token().WaitFor(options_.sweep_interval).ok());
+}
+
+void Maintenance::SweepOrphans() {
+  const auto report = store::SweepOrphans(catalog_, blobs_, stop_.token());
+  if (stop_.token().cancelled()) return;
+  Note("sweep_failed", report.status(), orphan_error_);
+  if (!report.ok() || report->blobs_deleted + report->partials_deleted == 0) return;
+  rpc::LogEvent(rpc::LogLevel::kInfo, "orphans_deleted",
+                {{"blobs", fmt::format("{}", report->blobs_deleted + report->partials_deleted)},
+                 {"bytes", fmt::format("{}", report->bytes_freed)}});
 }
 
 void Maintenance::ExpireLeases() {

@@ -15,8 +15,8 @@
 namespace histeq::frontend {
 
 // A thread that ends leases that were not renewed and notes coordinators that have gone, and one
-// that removes uploads that nobody continues, so that no lease waits for a sweep. The others
-// outlive it.
+// that removes uploads that nobody continues and blobs that nothing refers to, so that no lease
+// waits for a sweep. The others outlive it.
 class Maintenance {
  public:
   struct Options {
@@ -26,6 +26,8 @@ class Maintenance {
     absl::Duration upload_retention = absl::Hours(24);
     // Between two looks at the uploads.
     absl::Duration sweep_interval = absl::Minutes(10);
+    // Between two looks at all blobs, the first of which is at once.
+    absl::Duration orphan_interval = absl::Hours(24);
   };
   Maintenance(store::Catalog& catalog, store::BlobStore& blobs, NodeRegistry& nodes,
               const base::Clock& clock, Options options);
@@ -33,11 +35,15 @@ class Maintenance {
   Maintenance(const Maintenance&) = delete;
   Maintenance& operator=(const Maintenance&) = delete;
 
+  // Once, when calls are answered: until then nobody can renew a lease.
+  void Start();
+
  private:
   void Run();
   void RunSweeps();
   void ExpireLeases();
   void SweepUploads();
+  void SweepOrphans();
   // Says what failed, once for each kind of failure in a row.
   void Note(const std::string& what, const absl::Status& status, std::string& last);
 
@@ -48,6 +54,7 @@ class Maintenance {
   const Options options_;
   std::string lease_error_;
   std::string sweep_error_;
+  std::string orphan_error_;
   base::CancelSource stop_;
   std::thread thread_;
   std::thread sweeper_;

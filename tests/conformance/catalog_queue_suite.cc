@@ -359,6 +359,22 @@ TEMPLATE_TEST_CASE("after a restart every lease is good for one whole term", "",
   CHECK(MustLease(harness.catalog()).job.epoch == 2);
 }
 
+TEMPLATE_TEST_CASE("a slow start takes nothing off the leases", "", CATALOGS) {
+  TestType harness;
+  const std::string id = AddJob(harness.catalog(), "1").id;
+  MustLease(harness.catalog());
+  harness.Reopen();
+  Catalog& catalog = harness.catalog();
+  // Until calls are answered.
+  harness.clock.Advance(absl::Hours(1));
+  CHECK(catalog.ExpireLeases()->empty());
+  harness.clock.Advance(absl::Seconds(29));
+  CHECK(catalog.ExpireLeases()->empty());
+  harness.clock.Advance(absl::Seconds(2));
+  CHECK(catalog.ExpireLeases()->size() == 1);
+  CHECK(catalog.GetJob(id)->holder_deaths == 1);
+}
+
 TEMPLATE_TEST_CASE("failed attempts are repeated with growing waits, and end", "", CATALOGS) {
   TestType harness;
   Catalog* catalog = &harness.catalog();

@@ -5,16 +5,31 @@
 
 namespace histeq::store {
 
-void LeaseBook::Add(const JobRecord& job, bool used) {
+void LeaseBook::Add(const JobRecord& job) {
   const std::lock_guard lock(mutex_);
   Entry& entry = entries_[job.id];
   entry = Entry();
   entry.coordinator = job.coordinator;
   entry.epoch = job.epoch;
   entry.cancel = job.cancel_requested;
-  entry.used = used;
   entry.given = clock_.Monotonic();
   entry.deadline = entry.given + ttl_;
+}
+
+void LeaseBook::AddLoaded(const JobRecord& job) {
+  Add(job);
+  const std::lock_guard lock(mutex_);
+  Entry& entry = entries_[job.id];
+  entry.used = true;
+  entry.deadline = absl::InfiniteDuration();
+}
+
+void LeaseBook::StartTerms() {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(started_, true)) return;
+  for (auto& [job_id, entry] : entries_) {
+    entry.deadline = std::min(entry.deadline, clock_.Monotonic() + ttl_);
+  }
 }
 
 void LeaseBook::MarkUsed(const std::string& job_id, uint64_t epoch) {

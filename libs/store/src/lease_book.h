@@ -20,8 +20,11 @@ class LeaseBook {
  public:
   LeaseBook(const base::Clock& clock, absl::Duration ttl) : clock_(clock), ttl_(ttl) {}
 
-  // `used`: somebody is known, or must be taken, to have it.
-  void Add(const JobRecord& job, bool used);
+  void Add(const JobRecord& job);
+  // A lease of before a restart: somebody must be taken to have it, and its term has not begun.
+  void AddLoaded(const JobRecord& job);
+  // Begins the terms of all loaded leases. Later calls do nothing.
+  void StartTerms();
   // Its holder has called about it: the answer that gave it was not lost.
   void MarkUsed(const std::string& job_id, uint64_t epoch);
   // `coordinator` has named its leases. What it does not know of a quarter of a term after it was
@@ -69,6 +72,7 @@ class LeaseBook {
   const absl::Duration ttl_;
   mutable std::mutex mutex_;
   std::map<std::string, Entry> entries_;
+  bool started_ = false;
 };
 
 }  // namespace histeq::store

@@ -228,7 +228,7 @@ absl::Status SqliteCatalog::Load() {
     HISTEQ_ASSIGN_OR_RETURN(const auto running, ListJobRows(db, JobState::kRunning, "", before,
                                                             1000, limits_.max_page_bytes));
     if (running.empty()) break;
-    for (const NumberedJob& numbered : running) leases_.Add(numbered.job, /*used=*/true);
+    for (const NumberedJob& numbered : running) leases_.AddLoaded(numbered.job);
     before = running.back().seq;
   }
   HISTEQ_ASSIGN_OR_RETURN(const auto waiting, FindNextWaiting(db));
@@ -660,7 +660,7 @@ absl::StatusOr<std::optional<Lease>> SqliteCatalog::LeaseNext(const std::string&
     HISTEQ_RETURN_IF_ERROR(UpdateJob(db, *job, JobState::kQueued, epoch_before));
     HISTEQ_ASSIGN_OR_RETURN(Lease lease, DescribeLease(db, *std::move(job)));
     context.on_commit.push_back([this, leased = lease.job] {
-      leases_.Add(leased, /*used=*/false);
+      leases_.Add(leased);
       HintJob(leased.id);
     });
     return std::optional<Lease>(std::move(lease));
@@ -778,6 +778,7 @@ absl::StatusOr<JobRecord> SqliteCatalog::Fail(const std::string& job_id, uint64_
 }
 
 absl::StatusOr<std::vector<JobRecord>> SqliteCatalog::ExpireLeases() {
+  leases_.StartTerms();
   if (!leases_.AnyExpired()) return std::vector<JobRecord>();
   return Write([&](WriteContext& context) -> absl::StatusOr<std::vector<JobRecord>> {
     const std::vector<LeaseBook::Expired> expired = leases_.TakeExpired();

@@ -4,13 +4,21 @@
 
 namespace histeq::store {
 
-absl::StatusOr<SweepReport> SweepOrphans(Catalog& catalog, BlobStore& blobs) {
+absl::StatusOr<SweepReport> SweepOrphans(Catalog& catalog, BlobStore& blobs,
+                                         const base::CancelToken& stop) {
   SweepReport report;
   HISTEQ_RETURN_IF_ERROR(blobs.ForEach([&](const BlobEntry& entry) -> absl::Status {
-    HISTEQ_ASSIGN_OR_RETURN(const Catalog::BlobUse use,
-                            catalog.UseOfBlob(entry.key, blobs.LocationOf(entry.key)));
-    if (use != Catalog::BlobUse::kNone) return absl::OkStatus();
-    HISTEQ_RETURN_IF_ERROR(blobs.DeleteKey(entry.key, [] { return absl::OkStatus(); }));
+    HISTEQ_RETURN_IF_ERROR(stop.Check());
+    const auto check_unused = [&]() -> absl::Status {
+      HISTEQ_ASSIGN_OR_RETURN(const Catalog::BlobUse use,
+                              catalog.UseOfBlob(entry.key, blobs.LocationOf(entry.key)));
+      return use == Catalog::BlobUse::kNone ? absl::OkStatus() : absl::AbortedError("it is in use");
+    };
+    absl::Status status = check_unused();
+    // Asked again while nobody can open it: it may have been registered meanwhile.
+    if (status.ok()) status = blobs.DeleteKey(entry.key, check_unused);
+    if (absl::IsAborted(status)) return absl::OkStatus();
+    HISTEQ_RETURN_IF_ERROR(status);
     ++(entry.partial ? report.partials_deleted : report.blobs_deleted);
     report.bytes_freed += entry.size_bytes;
     return absl::OkStatus();
