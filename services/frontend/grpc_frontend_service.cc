@@ -23,6 +23,13 @@ absl::Status GetUploadOf(FrontendCore& core, const v1::GetUploadRequest& request
   HISTEQ_RETURN_IF_ERROR(CheckId(request.upload_id(), "upload_id"));
   HISTEQ_ASSIGN_OR_RETURN(const store::UploadRecord upload,
                           core.catalog.GetUpload(request.upload_id()));
+  if (upload.finished && !upload.image.has_value()) {
+    return base::MakeError(
+        absl::StatusCode::kNotFound,
+        fmt::format("the image of upload {} was deleted: take a new id to send it again",
+                    request.upload_id()),
+        {.reason = "IMAGE_NOT_FOUND", .metadata = {{"upload", request.upload_id()}}});
+  }
   response.set_finished(upload.finished);
   if (upload.image.has_value()) {
     *response.mutable_image() = ToProto(*upload.image);

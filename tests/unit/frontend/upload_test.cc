@@ -200,6 +200,21 @@ TEST_CASE("a finished upload answers at once, whatever comes") {
   CHECK(FieldOf(status) == "operation");
 }
 
+TEST_CASE("an upload whose image was deleted") {
+  Harness harness;
+  const v1::UploadImageRequest::Header header = HeaderOf();
+  UploadCall call(harness.client(), header);
+  call.SendRest(TestFile("moon.png"));
+  REQUIRE(call.Finish().ok());
+  v1::DeleteImageRequest remove;
+  remove.set_image_id(call.response().image().id());
+  v1::DeleteImageResponse removed;
+  REQUIRE(Call(harness.client(), &Stub::DeleteImage, remove, &removed).ok());
+  v1::GetUploadResponse upload;
+  CHECK(Outcome(GetUpload(harness, header.upload_id(), &upload)) == "NOT_FOUND IMAGE_NOT_FOUND");
+  CHECK(Outcome(SendAll(harness, header, TestFile("moon.png"))) == "NOT_FOUND IMAGE_NOT_FOUND");
+}
+
 TEST_CASE("two calls cannot send one upload") {
   Harness harness;
   const std::string file = TestFile("moon.png");
