@@ -286,6 +286,7 @@ TEMPLATE_TEST_CASE("a lease lives while it is renewed, by the monotonic clock al
   CHECK(job.holder_deaths == 1);
   CHECK(job.attempts == 1);
   CHECK(job.error.value().reason == "LEASE_EXPIRED");
+  CHECK(job.error->code == static_cast<int>(absl::StatusCode::kUnavailable));
   CheckSameJob(catalog.GetJob(id).value(), job);
   CHECK(catalog.ExpireLeases()->empty());
   CHECK(RenewOne(catalog, "north", id, 1) == LeaseVerdict::kLost);
@@ -625,6 +626,7 @@ TEMPLATE_TEST_CASE("deaths and failures share the attempts", "", CATALOGS) {
   REQUIRE(expired->size() == 1);
   CHECK(expired->front().state == JobState::kFailed);
   CHECK(expired->front().error.value().reason == "ATTEMPTS_EXHAUSTED");
+  CHECK(expired->front().error->code == static_cast<int>(absl::StatusCode::kAborted));
   CHECK(expired->front().error->metadata.at("actual") == "2");
 }
 
