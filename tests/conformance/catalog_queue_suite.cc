@@ -414,6 +414,8 @@ TEMPLATE_TEST_CASE("failed attempts are repeated with growing waits, and end", "
   CHECK(failed->error.value().reason == kError.reason);
   CHECK(failed->error->metadata == kError.metadata);
   CHECK(failed->error->message.find("5 attempts") != std::string::npos);
+  CHECK(failed->error->metadata.at("attempts") == "5");
+  CHECK(failed->error->metadata.at("max_attempts") == "5");
   CHECK(failed->error->message.find(kError.message) != std::string::npos);
   harness.clock.Advance(absl::Hours(1));
   CHECK(NothingReady(*catalog));
