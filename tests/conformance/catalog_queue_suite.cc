@@ -412,7 +412,7 @@ TEMPLATE_TEST_CASE("failed attempts are repeated with growing waits, and end", "
   CHECK(failed->attempts == 5);
   CHECK(failed->end_time == harness.clock.Now());
   CHECK(failed->error.value().reason == kError.reason);
-  CHECK(failed->error->metadata == kError.metadata);
+  for (const auto& [key, value] : kError.metadata) CHECK(failed->error->metadata.at(key) == value);
   CHECK(failed->error->message.find("5 attempts") != std::string::npos);
   CHECK(failed->error->metadata.at("attempts") == "5");
   CHECK(failed->error->metadata.at("max_attempts") == "5");
