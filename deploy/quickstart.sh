@@ -124,9 +124,17 @@ start() {
 }
 address_of() { echo "127.0.0.1:$(cat "$run/$1.port")"; }
 
-if [ -n "$(pid_of frontend)" ]; then
+running=0
+for name in "${services[@]}"; do [ -z "$(pid_of "$name")" ] || running=$((running + 1)); done
+if [ $running -eq ${#services[@]} ]; then
   echo "Using the services that run already."
 else
+  if [ $running -gt 0 ]; then
+    # Left by --keep, and one of them has died since.
+    echo "Only $running of ${#services[@]} services run: starting all of them again."
+    stop_services
+    keep=yes
+  fi
   mkdir -p "$run" "$data/scratch"
   started=yes
   start frontend histeq-frontend --data-dir "$data/store"

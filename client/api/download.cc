@@ -31,7 +31,7 @@ absl::Status ReceiveOnce(Connection& connection, const std::string& image_id,
     patience.Contact();
     resumption.Established();
     if (response.has_image()) failure = bytes.Begin(response.image());
-    if (response.has_chunk()) failure = bytes.Take(response.chunk());
+    if (response.has_chunk()) failure = bytes.Take(*response.mutable_chunk());
     if (!failure.ok()) {
       call.Cancel();
       reader->Finish();
@@ -58,7 +58,7 @@ absl::StatusOr<v1::Image> DownloadImage(Client& client, const std::string& image
         ReceiveOnce(connection, image_id, options, bytes, patience, resumption, control);
     if (!status.ok() && !bytes.complete()) HISTEQ_RETURN_IF_ERROR(resumption.After(status));
   }
-  HISTEQ_RETURN_IF_ERROR(bytes.CheckDigest());
+  HISTEQ_RETURN_IF_ERROR(bytes.Finish());
   return bytes.image();
 }
 

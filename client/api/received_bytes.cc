@@ -45,7 +45,13 @@ absl::Status ReceivedBytes::Begin(const v1::Image& image) {
   return absl::OkStatus();
 }
 
-absl::Status ReceivedBytes::Take(const v1::Chunk& chunk) {
+absl::Status ReceivedBytes::Write(std::span<const uint8_t> bytes) {
+  if (sink_ != nullptr) HISTEQ_RETURN_IF_ERROR(sink_->Write(bytes));
+  digest_.Update(bytes);
+  return absl::OkStatus();
+}
+
+absl::Status ReceivedBytes::Take(v1::Chunk& chunk) {
   if (!begun()) return absl::DataLossError("bytes came before the image that they belong to");
   if (absl::Status status = rpc::CheckChunk(chunk, offset_); !status.ok()) {
     return absl::DataLossError(std::string(status.message()));
@@ -53,15 +59,15 @@ absl::Status ReceivedBytes::Take(const v1::Chunk& chunk) {
   if (chunk.data().size() > left()) {
     return absl::DataLossError(fmt::format("more than {} bytes came", size()));
   }
-  const auto bytes = rpc::BytesOf(chunk);
-  if (sink_ != nullptr) HISTEQ_RETURN_IF_ERROR(Hopeless(sink_->Write(bytes)));
-  digest_.Update(bytes);
-  offset_ += bytes.size();
-  if (received_) received_(offset_ - first_, size());
+  const size_t size = chunk.data().size();
+  HISTEQ_RETURN_IF_ERROR(Hopeless(behind_.Push(*chunk.mutable_data())));
+  offset_ += size;
+  if (received_) received_(offset_ - first_, this->size());
   return absl::OkStatus();
 }
 
-absl::Status ReceivedBytes::CheckDigest() const {
+absl::Status ReceivedBytes::Finish() {
+  HISTEQ_RETURN_IF_ERROR(Hopeless(behind_.Flush()));
   if (size() != image_->size_bytes() || image_->sha256().empty()) return absl::OkStatus();
   if (store::ToBytes(digest_.Digest()) == image_->sha256()) return absl::OkStatus();
   return base::MakeError(absl::StatusCode::kDataLoss,

@@ -11,6 +11,7 @@
 #include "base/byte_stream.h"
 #include "histeq/v1/chunk.pb.h"
 #include "histeq/v1/image.pb.h"
+#include "rpc/write_behind.h"
 #include "store/sha256.h"
 
 namespace histeq::client {
@@ -27,13 +28,19 @@ class ReceivedBytes {
  public:
   // The range wanted; `limit` 0: all to the end. Both callbacks may be empty.
   ReceivedBytes(uint64_t offset, uint64_t limit, OpenSink open, ReceivedCallback received)
-      : first_(offset), limit_(limit), offset_(offset), open_(open), received_(received) {}
+      : first_(offset),
+        limit_(limit),
+        offset_(offset),
+        open_(open),
+        received_(received),
+        behind_([this](std::span<const uint8_t> bytes) { return Write(bytes); }) {}
 
   // The image whose bytes follow. On a later stream it has to be the same one.
   absl::Status Begin(const v1::Image& image);
-  absl::Status Take(const v1::Chunk& chunk);
-  // After the last byte: the digest of a whole image.
-  absl::Status CheckDigest() const;
+  // Takes the bytes out of the chunk.
+  absl::Status Take(v1::Chunk& chunk);
+  // After the last byte: waits until the sink has all, and checks the digest of a whole image.
+  absl::Status Finish();
 
   bool begun() const { return image_.has_value(); }
   const v1::Image& image() const { return *image_; }
@@ -47,6 +54,7 @@ class ReceivedBytes {
 
  private:
   absl::Status Hopeless(absl::Status status);
+  absl::Status Write(std::span<const uint8_t> bytes);
 
   const uint64_t first_;
   const uint64_t limit_;
@@ -54,10 +62,12 @@ class ReceivedBytes {
   uint64_t end_ = 0;
   const OpenSink open_;
   const ReceivedCallback received_;
-  base::ByteSink* sink_ = nullptr;
   std::optional<v1::Image> image_;
-  store::Sha256 digest_;
   bool hopeless_ = false;
+  // Used by behind_.
+  base::ByteSink* sink_ = nullptr;
+  store::Sha256 digest_;
+  rpc::WriteBehind behind_;
 };
 
 }  // namespace histeq::client

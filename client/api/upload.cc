@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "fmt/format.h"
 #include "rpc/chunk.h"
+#include "rpc/write_behind.h"
 #include "store/sha256.h"
 
 namespace histeq::client {
@@ -122,6 +123,11 @@ class Upload {
       return written;
     };
     *message.mutable_header() = header_;
+    // The digest is made while the connection takes the next chunk.
+    rpc::WriteBehind hashing([this](std::span<const uint8_t> bytes) {
+      digest_.Update(bytes);
+      return absl::OkStatus();
+    });
     bool open = write();
     while (open && offset < file_.size()) {
       v1::Chunk& chunk = *message.mutable_chunk();
@@ -132,17 +138,20 @@ class Upload {
       local_failure_ = file_.ReadAt(offset, {reinterpret_cast<uint8_t*>(data.data()), data.size()});
       if (!local_failure_.ok()) break;
       rpc::SealChunk(offset, chunk);
-      // After a resumption a chunk may begin among bytes that are in the digest already.
-      if (offset + data.size() > hashed_) {
-        digest_.Update(rpc::BytesOf(chunk).subspan(hashed_ - offset));
-        hashed_ = offset + data.size();
-      }
-      offset += data.size();
+      const uint64_t end = offset + data.size();
       open = write();
+      if (end > hashed_) {
+        // After a resumption a chunk may begin among bytes that are in the digest already.
+        data.erase(0, hashed_ - offset);
+        hashing.Push(data).IgnoreError();
+        hashed_ = end;
+      }
+      offset = end;
       if (!open) break;
       patience_.Contact();
       if (options_.sent) options_.sent(offset, file_.size());
     }
+    hashing.Flush().IgnoreError();
     if (open && local_failure_.ok()) local_failure_ = file_.CheckUnchanged();
     if (!local_failure_.ok()) {
       // Without a finish nothing becomes of what was sent.

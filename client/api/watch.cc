@@ -36,7 +36,7 @@ class Watch {
     }
     Watched watched;
     if (bytes_.begun()) {
-      HISTEQ_RETURN_IF_ERROR(bytes_.CheckDigest());
+      HISTEQ_RETURN_IF_ERROR(bytes_.Finish());
       watched.result = bytes_.image();
     } else if (options_.open_result && watched_.state() == v1::JOB_STATE_SUCCEEDED) {
       return base::MakeError(absl::StatusCode::kFailedPrecondition,
@@ -100,7 +100,7 @@ class Watch {
       case v1::WatchJobResponse::kResult:
         return bytes_.Begin(response.result());
       case v1::WatchJobResponse::kChunk:
-        return bytes_.Take(response.chunk());
+        return bytes_.Take(*response.mutable_chunk());
       case v1::WatchJobResponse::kPing:
       case v1::WatchJobResponse::EVENT_NOT_SET:
         return absl::OkStatus();

@@ -14,7 +14,8 @@
 namespace histeq::coordinator {
 
 // Hands on the bytes of `source` and computes their SHA-256. At the end it compares that with the
-// one that the catalog has: a stored file that changed is found here, before its result is made.
+// one that the catalog has. Decoders stop at the end of the image and may not see the end of the
+// file: whoever relies on the comparison reads on until Read returns 0 or fails.
 class CheckedSource final : public base::ByteSource {
  public:
   // `sha256`: 32 bytes, or empty: nothing is compared.

@@ -71,4 +71,24 @@ bool IsWorthRepeating(const absl::Status& status) {
   }
 }
 
+bool IsPassing(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kCancelled:
+      return true;
+    case absl::StatusCode::kResourceExhausted:
+      return AskedPause(status) > absl::ZeroDuration();
+    default:
+      return false;
+  }
+}
+
+absl::Duration AskedPause(const absl::Status& status) {
+  const auto detail = base::GetErrorDetail(status);
+  return detail.has_value() ? detail->retry_after.value_or(absl::ZeroDuration())
+                            : absl::ZeroDuration();
+}
+
 }  // namespace histeq::coordinator

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 
 namespace histeq::coordinator {
 
@@ -33,5 +34,15 @@ bool IsLeaseGone(const absl::Status& status);
 
 // Whether the same call may be made again after a pause.
 bool IsWorthRepeating(const absl::Status& status);
+
+// Whether `status`, which IsWorthRepeating, speaks of the way to the frontend or of its present
+// load and not of what was asked: a lost connection, a call that was cut off, "later" with a time.
+// Such calls are made again as often as it takes, others at most kTries times: a disk that fails or
+// is full, or a damaged file, would else keep a job for ever.
+bool IsPassing(const absl::Status& status);
+inline constexpr int kTries = 3;
+
+// The pause that the frontend asked for with `status`; zero when it did not.
+absl::Duration AskedPause(const absl::Status& status);
 
 }  // namespace histeq::coordinator

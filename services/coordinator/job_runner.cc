@@ -43,6 +43,15 @@ struct JobRunner::Attempt {
   uint64_t pixels = 0;
   uint64_t result_bytes = 0;
   uint32_t most_workers = 0;
+  // The result is made: what goes wrong from here on says nothing about the image.
+  bool delivering = false;
+};
+
+// One try to send a result.
+struct JobRunner::Sending {
+  absl::Status status;
+  // It failed because the result could not be read; the frontend said nothing.
+  bool unreadable = false;
 };
 
 JobRunner::JobRunner(JobQueue& queue, MakeExecutor make_executor, NodeStorage& storage,
@@ -99,7 +108,7 @@ void JobRunner::Run(uint32_t slot, const LeaseGrant& grant, std::shared_ptr<Held
                    {"after_s", Seconds(end - attempt.begin)}});
     return;
   }
-  Outcome outcome = ClassifyFailure(status);
+  Outcome outcome = attempt.delivering ? Outcome::kRetry : ClassifyFailure(status);
   if (stopped == StopReason::kCancelled) outcome = Outcome::kCancelled;
   if (stopped == StopReason::kDrained) outcome = Outcome::kHandBack;
   rpc::LogEvent(outcome == Outcome::kCancelled || outcome == Outcome::kHandBack
@@ -149,6 +158,15 @@ class JobRunner::Source {
   base::ByteSource& bytes() { return *ahead_; }
   // Of a node's file that lies here. After it was read.
   std::optional<absl::Time> modify_time() const { return modify_time_; }
+  // After the decoder, which may leave the end of the file unread: fails as Read does, above all
+  // when the whole is not what was uploaded.
+  absl::Status ReadToEnd() {
+    std::vector<uint8_t> rest(64 << 10);
+    while (true) {
+      HISTEQ_ASSIGN_OR_RETURN(const size_t length, ahead_->Read(rest));
+      if (length == 0) return absl::OkStatus();
+    }
+  }
 
  private:
   // A node's file that was never read has any size.
@@ -201,6 +219,9 @@ absl::StatusOr<std::vector<uint64_t>> JobRunner::ReadReference(const LeaseGrant&
     {
       Source source(*this, grant, lease, /*reference=*/true);
       result = engine::RunJob(source.bytes(), nowhere, analyze, executor, job);
+      if (result.ok()) {
+        if (absl::Status rest = source.ReadToEnd(); !rest.ok()) result = std::move(rest);
+      }
     }
     if (!result.ok()) return base::Annotate(result.status(), "the reference image");
     statistics = std::move(result->statistics);
@@ -239,8 +260,9 @@ absl::Status JobRunner::Inspect(const LeaseGrant& grant, HeldLease& lease, Attem
     file.modify_time = source.modify_time();
   }
   attempt.analyzed = attempt.transformed = clock_.Monotonic();
-  return DeliverWith(grant, lease, /*sent=*/false, absl::UnavailableError("not sent yet"),
-                     [&] { return queue_.CompleteInspected(grant.key, file, token); });
+  return DeliverWith(
+      lease, /*sent=*/false, {.status = absl::UnavailableError("not sent yet")},
+      [&] { return Sending{.status = queue_.CompleteInspected(grant.key, file, token)}; });
 }
 
 absl::StatusOr<engine::JobResult> JobRunner::Make(const LeaseGrant& grant, HeldLease& lease,
@@ -254,7 +276,10 @@ absl::StatusOr<engine::JobResult> JobRunner::Make(const LeaseGrant& grant, HeldL
     if (Reason(processed.status()) != "TOO_LARGE_HERE") return processed.status();
   }
   Source source(*this, grant, lease, /*reference=*/false);
-  return engine::RunJob(source.bytes(), sink, operation, executor, job);
+  absl::StatusOr<engine::JobResult> result =
+      engine::RunJob(source.bytes(), sink, operation, executor, job);
+  if (result.ok()) HISTEQ_RETURN_IF_ERROR(source.ReadToEnd());
+  return result;
 }
 
 absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& lease,
@@ -287,19 +312,14 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
   // The result leaves while it is made: the first try follows the stitcher. When it breaks, the
   // next one waits for the end, so that a job longer than the frontend's patience is not sent in
   // vain again and again.
-  absl::Status early = absl::UnavailableError("not sent yet");
+  Sending early{.status = absl::UnavailableError("not sent yet")};
   std::thread sender([&] {
     if (several) return;
     std::vector<uint8_t> first(1);
     const absl::StatusOr<size_t> any = spool.ReadAt(0, first, token);
     if (!any.ok() || *any == 0) return;
-    early = queue_.Complete(
-        grant.key,
-        [&](uint64_t offset, std::span<uint8_t> buffer) {
-          return spool.ReadAt(offset, buffer, token);
-        },
-        {}, nullptr, token);
-    if (IsLeaseGone(early)) lease.MarkLost(early);
+    early = Send(grant, spool, {}, nullptr, token);
+    if (!early.unreadable && IsLeaseGone(early.status)) lease.MarkLost(early.status);
   });
 
   job.progress = [&](engine::JobStage stage, uint32_t done, uint32_t total) {
@@ -330,6 +350,7 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
   }
   sender.join();
   HISTEQ_RETURN_IF_ERROR(result.status());
+  attempt.delivering = true;
   attempt.result_bytes = spool.size();
   attempt.pixels = result->pixels;
   const engine::ImageStatistics* statistics =
@@ -338,29 +359,44 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
                  statistics, std::move(early));
 }
 
-absl::Status JobRunner::Deliver(const LeaseGrant& grant, HeldLease& lease, ResultSpool& spool,
-                                const std::vector<uint64_t>& result_bytes,
-                                const engine::ImageStatistics* statistics, absl::Status early) {
-  const base::CancelToken token = lease.work();
-  const bool sent = spool.size() > 0 && statistics == nullptr && result_bytes.empty();
-  return DeliverWith(grant, lease, sent, std::move(early), [&] {
-    return queue_.Complete(
-        grant.key,
-        [&](uint64_t offset, std::span<uint8_t> buffer) {
-          return spool.ReadAt(offset, buffer, token);
-        },
-        result_bytes, statistics, token);
-  });
+JobRunner::Sending JobRunner::Send(const LeaseGrant& grant, ResultSpool& spool,
+                                   const std::vector<uint64_t>& result_bytes,
+                                   const engine::ImageStatistics* statistics,
+                                   const base::CancelToken& token) {
+  Sending sending;
+  absl::Status read;
+  sending.status = queue_.Complete(
+      grant.key,
+      [&](uint64_t offset, std::span<uint8_t> buffer) {
+        absl::StatusOr<size_t> length = spool.ReadAt(offset, buffer, token);
+        if (!length.ok()) read = length.status();
+        return length;
+      },
+      result_bytes, statistics, token);
+  if (!read.ok()) sending = {.status = std::move(read), .unreadable = true};
+  return sending;
 }
 
-absl::Status JobRunner::DeliverWith(const LeaseGrant& grant, HeldLease& lease, bool sent,
-                                    absl::Status status,
-                                    const std::function<absl::Status()>& deliver) {
+absl::Status JobRunner::Deliver(const LeaseGrant& grant, HeldLease& lease, ResultSpool& spool,
+                                const std::vector<uint64_t>& result_bytes,
+                                const engine::ImageStatistics* statistics, Sending early) {
+  const base::CancelToken token = lease.work();
+  const bool sent = spool.size() > 0 && statistics == nullptr && result_bytes.empty();
+  return DeliverWith(lease, sent, std::move(early),
+                     [&] { return Send(grant, spool, result_bytes, statistics, token); });
+}
+
+absl::Status JobRunner::DeliverWith(HeldLease& lease, bool sent, Sending early,
+                                    const std::function<Sending()>& deliver) {
   const base::CancelToken token = lease.work();
   rpc::Backoff backoff;
-  while (!status.ok()) {
+  Sending sending = std::move(early);
+  int failures = 0;
+  while (!sending.status.ok()) {
+    const absl::Status& status = sending.status;
     if (sent) {
       HISTEQ_RETURN_IF_ERROR(token.Check());
+      if (sending.unreadable) return status;
       if (IsLeaseGone(status)) {
         lease.MarkLost(status);
         return status;
@@ -373,16 +409,18 @@ absl::Status JobRunner::DeliverWith(const LeaseGrant& grant, HeldLease& lease, b
             fmt::format("the frontend refused the result: {}", Text(status)),
             {.reason = "RESULT_REFUSED", .metadata = {}, .field = {}, .retry_after = {}});
       }
+      // The frontend's disk is full or fails: the catalog counts attempts, and spreads them.
+      if (!IsPassing(status) && ++failures >= kTries) return status;
       rpc::LogEvent(rpc::LogLevel::kWarning, "result_resent",
                     {{"job", grant.key.job_id},
                      {"code", absl::StatusCodeToString(status.code())},
                      {"error", Text(status)}});
-      HISTEQ_RETURN_IF_ERROR(backoff.Wait(token));
+      HISTEQ_RETURN_IF_ERROR(backoff.Wait(token, AskedPause(status)));
     }
     sent = true;
-    status = deliver();
+    sending = deliver();
   }
-  return status;
+  return absl::OkStatus();
 }
 
 void JobRunner::GiveUp(HeldLease& lease, Outcome outcome, const absl::Status& why) {

@@ -54,6 +54,7 @@ class JobRunner {
 
  private:
   struct Attempt;
+  struct Sending;
   class Source;
 
   absl::Status Work(uint32_t slot, const LeaseGrant& grant, HeldLease& lease, Attempt& attempt);
@@ -61,18 +62,23 @@ class JobRunner {
   absl::StatusOr<std::vector<uint64_t>> ReadReference(const LeaseGrant& grant, HeldLease& lease,
                                                       engine::Executor& executor,
                                                       const engine::JobOptions& job);
+  Sending Send(const LeaseGrant& grant, ResultSpool& spool,
+               const std::vector<uint64_t>& result_bytes, const engine::ImageStatistics* statistics,
+               const base::CancelToken& token);
+  // Sends until the frontend has it, beginning with what came of an `early` try.
   absl::Status Deliver(const LeaseGrant& grant, HeldLease& lease, ResultSpool& spool,
                        const std::vector<uint64_t>& result_bytes,
-                       const engine::ImageStatistics* statistics, absl::Status early);
+                       const engine::ImageStatistics* statistics, Sending early);
   // Does a job on a registered file: what the file is.
   absl::Status Inspect(const LeaseGrant& grant, HeldLease& lease, Attempt& attempt);
   // The job's work, here with `executor` or, for an image in a worker's storage, there.
   absl::StatusOr<engine::JobResult> Make(const LeaseGrant& grant, HeldLease& lease,
                                          const engine::Operation& operation, base::ByteSink& sink,
                                          engine::Executor& executor, const engine::JobOptions& job);
-  // Calls `deliver` until the frontend has what it sends, or the lease is gone.
-  absl::Status DeliverWith(const LeaseGrant& grant, HeldLease& lease, bool sent,
-                           absl::Status status, const std::function<absl::Status()>& deliver);
+  // Calls `deliver` until the frontend has what it sends, or the lease is gone, or nothing is to be
+  // hoped for; `sent`: `early` is what came of a first call.
+  static absl::Status DeliverWith(HeldLease& lease, bool sent, Sending early,
+                                  const std::function<Sending()>& deliver);
   void GiveUp(HeldLease& lease, Outcome outcome, const absl::Status& why);
 
   JobQueue& queue_;

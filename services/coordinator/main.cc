@@ -103,7 +103,7 @@ int Main(int argc, char** argv) {
       ->default_str("none");
   number("--segment-window", options.segment_window, 1, 4096,
          "Segments of a job that are on workers, or finished before their turn");
-  number("--max-workers", options.max_workers, 1, 65536, "Workers attached at the same time");
+  number("--max-workers", options.max_workers, 1, 256, "Workers attached at the same time");
   seconds("--worker-timeout-s", worker_timeout_s,
           "A worker that is silent for so long counts as gone");
   seconds("--worker-stall-timeout-s", worker_stall_timeout_s,

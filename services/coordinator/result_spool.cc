@@ -1,6 +1,5 @@
 #include "result_spool.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,26 +8,13 @@
 #include <memory>
 #include <utility>
 
-#include "base/error.h"
 #include "base/status_macros.h"
-#include "fmt/format.h"
+#include "codec/scratch_file.h"
 
 namespace histeq::coordinator {
 namespace {
 
 constexpr uint64_t kBlockBytes = 1 << 20;
-
-absl::Status FileError(const std::string& what, const std::string& folder, int error) {
-  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-  return base::MakeError(
-      full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kInternal,
-      fmt::format("{} in the scratch folder {}: {}", what, folder, std::strerror(error)),
-      {.reason = full ? "DISK_FULL" : "SCRATCH_FAILED",
-       .metadata = {{"folder", folder}},
-       .field = {},
-       .retry_after = {}});
-}
-
 }  // namespace
 
 ResultSpool::ResultSpool(base::MemoryBudget& budget, std::string scratch_dir)
@@ -41,14 +27,7 @@ ResultSpool::~ResultSpool() {
 
 absl::Status ResultSpool::OpenFile() {
   if (fd_ >= 0) return absl::OkStatus();
-  int fd = open(scratch_dir_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL)) {
-    // Not every file system has O_TMPFILE.
-    std::string name = scratch_dir_ + "/histeq-result-XXXXXX";
-    fd = mkostemp(name.data(), O_CLOEXEC);
-    if (fd >= 0) unlink(name.c_str());
-  }
-  if (fd < 0) return FileError("a temporary file cannot be created", scratch_dir_, errno);
+  HISTEQ_ASSIGN_OR_RETURN(const int fd, codec::OpenScratchFile(scratch_dir_));
   std::lock_guard lock(mutex_);
   fd_ = fd;
   return absl::OkStatus();
@@ -79,8 +58,9 @@ absl::Status ResultSpool::Write(std::span<const uint8_t> bytes) {
             pwrite(fd_, bytes.data() + done, length - done, static_cast<off_t>(size_ + done));
         if (written < 0 && errno == EINTR) continue;
         if (written <= 0) {
-          return FileError("the result cannot be written", scratch_dir_,
-                           written < 0 ? errno : ENOSPC);
+          const int error = written < 0 ? errno : ENOSPC;
+          return codec::ScratchError("the result cannot be written to a temporary file",
+                                     scratch_dir_, length - done, error);
         }
         done += static_cast<size_t>(written);
       }
@@ -135,7 +115,10 @@ absl::StatusOr<size_t> ResultSpool::ReadAt(uint64_t offset, std::span<uint8_t> b
   while (true) {
     const ssize_t got = pread(fd, buffer.data(), length, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return FileError("the result cannot be read back", scratch_dir_, errno);
+    if (got <= 0) {
+      return codec::ScratchError("the result cannot be read from a temporary file", scratch_dir_, 0,
+                                 got < 0 ? errno : EIO);
+    }
     return static_cast<size_t>(got);
   }
 }

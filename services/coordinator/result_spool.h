@@ -29,8 +29,7 @@ class ResultSpool final : public base::ByteSink {
   ResultSpool(const ResultSpool&) = delete;
   ResultSpool& operator=(const ResultSpool&) = delete;
 
-  // RESOURCE_EXHAUSTED (DISK_FULL): no space left for the file. INTERNAL (SCRATCH_FAILED): it
-  // cannot be created or written.
+  // RESOURCE_EXHAUSTED: DISK_FULL (metadata "limit", "actual"), SCRATCH_FAILED.
   absl::Status Write(std::span<const uint8_t> bytes) override;
 
   // After the last Write: no more bytes will come. Computes nothing.
@@ -40,7 +39,7 @@ class ResultSpool final : public base::ByteSink {
 
   // Copies up to buffer.size() (> 0) bytes from `offset` and returns how many; waits for them while
   // the writer is busy; 0 at the end of a closed spool. Fails with the reason of Abandon or
-  // `token`.
+  // `token`; RESOURCE_EXHAUSTED (SCRATCH_FAILED) when the file cannot be read.
   absl::StatusOr<size_t> ReadAt(uint64_t offset, std::span<uint8_t> buffer,
                                 const base::CancelToken& token);
 

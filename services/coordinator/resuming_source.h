@@ -16,8 +16,9 @@ namespace histeq::coordinator {
 
 // Reads what `open` gives; when the stream breaks, or ends before `size_bytes` (absent: its end is
 // the end), opens it again at the offset reached, after a pause that grows, until `token` is
-// cancelled (as the lease's is when it is lost). Failures that a repetition does not mend are
-// returned as they are. One thread at a time.
+// cancelled (as the lease's is when it is lost). Returned as they are: failures that a repetition
+// does not mend, and those that are not IsPassing when they come kTries times without a byte
+// between them. One thread at a time.
 class ResumingSource final : public base::ByteSource {
  public:
   // Opens the bytes from an offset on.
@@ -29,6 +30,7 @@ class ResumingSource final : public base::ByteSource {
                  Resumed resumed);
   ~ResumingSource() override;
 
+  // Also DATA_LOSS (SOURCE_CHANGED): the bytes end before `size_bytes`.
   absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override;
 
   uint64_t offset() const { return offset_; }
@@ -42,6 +44,8 @@ class ResumingSource final : public base::ByteSource {
   const Resumed resumed_;
   std::unique_ptr<base::ByteSource> stream_;
   uint64_t offset_ = 0;
+  // At offset_, not counting those that pass.
+  int failures_ = 0;
   absl::Status failure_;
 };
 

@@ -141,7 +141,8 @@ absl::StatusOr<std::unique_ptr<WorkerRegistry::Session>> WorkerRegistry::Attach(
           fmt::format("{} workers are attached already, the limit of --max-workers",
                       workers_.size()),
           {.reason = "TOO_MANY_WORKERS",
-           .metadata = {{"limit", fmt::format("{}", options_.max_workers)}},
+           .metadata = {{"limit", fmt::format("{}", options_.max_workers)},
+                        {"actual", fmt::format("{}", workers_.size() + 1)}},
            .field = {},
            .retry_after = absl::Seconds(30)});
     }

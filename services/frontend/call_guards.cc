@@ -16,9 +16,9 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 CallGuards::Guard::~Guard() { guards_.Remove(id_); }
 
-void CallGuards::Guard::Expect(absl::Duration timeout) {
+void CallGuards::Guard::Expect(absl::Duration timeout, absl::Duration waited) {
   state_->timeout_ns.store(absl::ToInt64Nanoseconds(timeout), std::memory_order_relaxed);
-  state_->deadline_ns.store(absl::ToInt64Nanoseconds(guards_.clock_.Monotonic() + timeout),
+  state_->deadline_ns.store(absl::ToInt64Nanoseconds(guards_.clock_.Monotonic() + timeout - waited),
                             std::memory_order_relaxed);
 }
 

@@ -34,8 +34,9 @@ class CallGuards {
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;
 
-    // The other side must do something within `timeout` from now. Cheap.
-    void Expect(absl::Duration timeout);
+    // The other side must do something within `timeout` from now, of which `waited` has already
+    // passed. Cheap.
+    void Expect(absl::Duration timeout, absl::Duration waited = absl::ZeroDuration());
     // It has, and this side is busy: no deadline.
     void Pause();
 

@@ -29,7 +29,9 @@ FrontendCore::FrontendCore(const FrontendOptions& options_given, store::Catalog&
             return catalog.GetLease(job_id, epoch).status();
           },
           CallGuards::Options()),
-      nodes(clock, {.gone_after = options.coordinator_gone_after}),
+      // Those that are attached, and as many that have gone.
+      nodes(clock, {.gone_after = options.coordinator_gone_after,
+                    .max_nodes = 2 * size_t{options.max_coordinators}}),
       analyze_jobs(catalog, std::move(analyze_operation)),
       uploads(Door(options, "uploads", options.max_uploads, options.max_waiting_uploads)),
       downloads(Door(options, "downloads", options.max_downloads, options.max_waiting_downloads)),

@@ -18,6 +18,7 @@
 #include "rpc/admission.h"
 #include "store/blob_store.h"
 #include "store/catalog.h"
+#include "upload_session.h"
 
 namespace histeq::frontend {
 
@@ -53,10 +54,16 @@ struct FrontendOptions {
   // A sender that sends nothing, and a receiver that takes nothing, for so long.
   absl::Duration upload_idle_timeout = absl::Seconds(30);
   absl::Duration download_idle_timeout = absl::Seconds(60);
+  // Bytes per second that an upload brings at least, measured while the sender is waited for; 0:
+  // any number.
+  uint64_t min_upload_rate = 1024;
+  absl::Duration upload_rate_window = absl::Minutes(1);
   // How long GetHistogram waits for its job.
   absl::Duration histogram_wait = absl::Seconds(60);
   // An upload that nobody continues for so long is removed.
   absl::Duration upload_retention = absl::Hours(24);
+  // The same while the disk is full.
+  absl::Duration full_disk_upload_retention = absl::Minutes(10);
   // Between two looks at what has expired, which also write down what was read.
   absl::Duration expiry_interval = absl::Seconds(30);
   // Coordinators: how often they report, and when they count as gone.
@@ -65,6 +72,21 @@ struct FrontendOptions {
   // Those who may connect; empty: whatever the catalog has.
   std::vector<store::CoordinatorRecord> coordinators;
   const base::Clock* clock = &base::SystemClock();
+
+  // For all calls that are worked on or wait, and some that are answered at once.
+  int max_threads() const {
+    const uint64_t parked = uint64_t{max_uploads} + max_waiting_uploads + max_downloads +
+                            max_waiting_downloads + max_job_transfers + max_waiting_job_transfers +
+                            max_watchers + max_histogram_waiters + max_coordinators +
+                            max_lease_waiters;
+    return static_cast<int>(parked + 256);
+  }
+
+  UploadLimits upload_limits() const {
+    return {.max_bytes = max_upload_bytes,
+            .decode = decode,
+            .idle_retention = full_disk_upload_retention};
+  }
 };
 
 struct FrontendCore {

@@ -14,7 +14,6 @@
 #include "store/data_dir.h"
 #include "store/file_blob_store.h"
 #include "store/sqlite_catalog.h"
-#include "store/sweep.h"
 
 namespace histeq::frontend {
 namespace {
@@ -73,6 +72,7 @@ absl::StatusOr<std::unique_ptr<Frontend>> Frontend::Open(const FrontendOptions& 
   HISTEQ_ASSIGN_OR_RETURN(auto data_dir, store::DataDir::Open(options.data_dir));
   store::FileBlobStoreOptions blob_options;
   blob_options.reserve_bytes = options.disk_reserve_bytes;
+  blob_options.clock = options.clock;
   HISTEQ_ASSIGN_OR_RETURN(auto blobs,
                           store::OpenFileBlobStore(data_dir->blob_folder(), blob_options));
   store::SqliteCatalogOptions catalog_options;
@@ -84,14 +84,11 @@ absl::StatusOr<std::unique_ptr<Frontend>> Frontend::Open(const FrontendOptions& 
   for (const store::CoordinatorRecord& coordinator : options.coordinators) {
     HISTEQ_RETURN_IF_ERROR(catalog->RegisterCoordinator(coordinator));
   }
-  HISTEQ_ASSIGN_OR_RETURN(const store::SweepReport swept, store::SweepOrphans(*catalog, *blobs));
   HISTEQ_ASSIGN_OR_RETURN(const store::QueueCounts counts, catalog->CountJobs());
   rpc::LogEvent(rpc::LogLevel::kInfo, "store_opened",
                 {{"folder", options.data_dir},
                  {"jobs_queued", fmt::format("{}", counts.queued)},
-                 {"jobs_running", fmt::format("{}", counts.running)},
-                 {"orphans", fmt::format("{}", swept.blobs_deleted + swept.partials_deleted)},
-                 {"bytes_freed", fmt::format("{}", swept.bytes_freed)}});
+                 {"jobs_running", fmt::format("{}", counts.running)}});
   return std::unique_ptr<Frontend>(new Frontend(
       std::make_unique<Parts>(options, std::move(data_dir), std::move(blobs), std::move(catalog))));
 }
@@ -100,6 +97,8 @@ Frontend::Frontend(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Frontend::~Frontend() = default;
 
 std::vector<grpc::Service*> Frontend::services() { return {&parts_->frontend, &parts_->job_queue}; }
+
+void Frontend::StartMaintenance() { parts_->maintenance.Start(); }
 
 void Frontend::Drain(absl::Duration timeout) {
   FrontendCore& core = parts_->core;

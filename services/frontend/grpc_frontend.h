@@ -17,7 +17,7 @@ namespace histeq::frontend {
 // One running frontend. Register services() with a server. Thread-safe.
 class Frontend {
  public:
-  // Takes the data folder, reads it, and removes what a crash left behind. Errors of DataDir,
+  // Takes the data folder and reads it. Errors of DataDir,
   // OpenFileBlobStore and OpenSqliteCatalog; INVALID_ARGUMENT for a malformed coordinator.
   static absl::StatusOr<std::unique_ptr<Frontend>> Open(const FrontendOptions& options);
   // After the server has ended: no call may run.
@@ -27,6 +27,10 @@ class Frontend {
 
   // Frontend and JobQueue; live as long as this.
   std::vector<grpc::Service*> services();
+
+  // Once, when the server answers calls: from now on leases run out, and what a crash or a lost
+  // client left behind is removed.
+  void StartMaintenance();
 
   // From now on no upload, download, lease, job or watch begins; watchers are told to come again.
   // Transfers under way go on, for at most `timeout`; then heartbeats end. Afterwards the server

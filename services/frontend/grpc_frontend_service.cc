@@ -15,11 +15,21 @@
 namespace histeq::frontend {
 namespace {
 
+// Of the answer to ListNodes; a message may have 2 MiB.
+constexpr size_t kMaxNodesBytes = 3 << 19;
+
 absl::Status GetUploadOf(FrontendCore& core, const v1::GetUploadRequest& request,
                          v1::GetUploadResponse& response) {
   HISTEQ_RETURN_IF_ERROR(CheckId(request.upload_id(), "upload_id"));
   HISTEQ_ASSIGN_OR_RETURN(const store::UploadRecord upload,
                           core.catalog.GetUpload(request.upload_id()));
+  if (upload.finished && !upload.image.has_value()) {
+    return base::MakeError(
+        absl::StatusCode::kNotFound,
+        fmt::format("the image of upload {} was deleted: take a new id to send it again",
+                    request.upload_id()),
+        {.reason = "IMAGE_NOT_FOUND", .metadata = {{"upload", request.upload_id()}}});
+  }
   response.set_finished(upload.finished);
   if (upload.image.has_value()) {
     *response.mutable_image() = ToProto(*upload.image);
@@ -47,7 +57,7 @@ absl::Status DeleteImageOf(FrontendCore& core, const ServerCall& call,
                            const std::string& image_id) {
   HISTEQ_RETURN_IF_ERROR(CheckId(image_id, "image_id"));
   HISTEQ_ASSIGN_OR_RETURN(const store::RemovedImages removed, core.catalog.DeleteImage(image_id));
-  // The images are gone whatever becomes of their bytes: the next start sweeps what is left.
+  // The images are gone whatever becomes of their bytes: the sweep removes what is left.
   absl::Status deleted;
   for (const std::string& location : removed.freed_locations) {
     // A registered file stays where it is.
@@ -108,7 +118,14 @@ absl::Status ListJobsOf(FrontendCore& core, const v1::ListJobsRequest& request,
   }
   HISTEQ_ASSIGN_OR_RETURN(const store::Page<store::JobRecord> page,
                           core.catalog.ListJobs(filter, request.page_size(), request.page_token()));
-  for (const store::JobRecord& job : page.records) *response.add_jobs() = ToProto(job);
+  for (const store::JobRecord& job : page.records) {
+    v1::Job& proto = *response.add_jobs();
+    proto = ToProto(job);
+    // Up to 650 KB; GetJob has it.
+    if (proto.operation().has_equalize()) {
+      proto.mutable_operation()->mutable_equalize()->clear_reference_histogram();
+    }
+  }
   response.set_next_page_token(page.next_page_token);
   return absl::OkStatus();
 }
@@ -147,6 +164,20 @@ absl::Status ListNodesOf(FrontendCore& core, v1::ListNodesResponse& response) {
     // What it says itself is newer.
     if (info.address().empty()) info.set_address(coordinator.address);
   }
+  size_t bytes = 0;
+  for (const auto& [name, info] : nodes) bytes += info.ByteSizeLong();
+  uint32_t omitted = 0;
+  for (const bool alive : {false, true}) {
+    for (auto it = nodes.rbegin(); it != nodes.rend() && bytes > kMaxNodesBytes; ++it) {
+      v1::CoordinatorInfo& info = it->second;
+      if (info.alive() != alive) continue;
+      bytes -= info.ByteSizeLong();
+      omitted += static_cast<uint32_t>(info.workers_size());
+      info.clear_workers();
+      bytes += info.ByteSizeLong();
+    }
+  }
+  response.set_workers_omitted(omitted);
   for (auto& [name, info] : nodes) *response.add_coordinators() = std::move(info);
   return absl::OkStatus();
 }

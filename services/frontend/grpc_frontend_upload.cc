@@ -25,6 +25,16 @@ absl::Status OutOfOrder(const std::string& message) {
                          {.reason = "BAD_MESSAGE_ORDER", .field = "message"});
 }
 
+absl::Status TooSlow(uint64_t limit, uint64_t actual, absl::Duration window) {
+  return base::MakeError(
+      absl::StatusCode::kDeadlineExceeded,
+      fmt::format("{} bytes came in {}, at least {} must: go on from there", actual,
+                  absl::FormatDuration(window), limit),
+      {.reason = "IDLE_TIMEOUT",
+       .metadata = {{"limit", std::to_string(limit)}, {"actual", std::to_string(actual)}},
+       .retry_after = absl::Seconds(1)});
+}
+
 struct Announced {
   store::UploadHeader header;
   ImageCheck check;
@@ -72,12 +82,12 @@ class UploadCall {
     name_ = CutText(message_.header().name(), 255);
     HISTEQ_ASSIGN_OR_RETURN(const Announced announced, ReadHeader(core_, message_.header()));
     HISTEQ_ASSIGN_OR_RETURN(
-        session_, UploadSession::Begin(
-                      core_.catalog, core_.blobs, core_.clock, announced.header,
-                      {.max_bytes = core_.options.max_upload_bytes, .decode = core_.options.decode},
-                      announced.check));
+        session_, UploadSession::Begin(core_.catalog, core_.blobs, core_.clock, announced.header,
+                                       core_.options.upload_limits(), announced.check));
     if (session_->finished().has_value()) return *session_->finished();
     first_ = session_->size_bytes();
+    size_ = window_first_ = first_;
+    silent_ = window_ = absl::ZeroDuration();
     rpc::LogEvent(rpc::LogLevel::kInfo, "upload_started",
                   {{"upload", upload_id_},
                    {"name", name_},
@@ -97,6 +107,7 @@ class UploadCall {
       } else if (message_.has_chunk()) {
         HISTEQ_RETURN_IF_ERROR(rpc::CheckChunk(message_.chunk(), session_->size_bytes()));
         HISTEQ_RETURN_IF_ERROR(session_->Write(rpc::BytesOf(message_.chunk())));
+        HISTEQ_RETURN_IF_ERROR(CheckProgress());
       } else {
         return OutOfOrder("after its header an upload has chunks, then at most one finish");
       }
@@ -157,10 +168,31 @@ class UploadCall {
 
  private:
   bool Read() {
-    guard_->Expect(core_.options.upload_idle_timeout);
+    guard_->Expect(core_.options.upload_idle_timeout, silent_);
+    const absl::Duration asked = core_.clock.Monotonic();
     const bool more = reader_.Read(&message_);
     guard_->Pause();
+    const absl::Duration waited = core_.clock.Monotonic() - asked;
+    silent_ += waited;
+    window_ += waited;
     return more;
+  }
+
+  // Only bytes count as a sign of life: a place is not held by empty chunks, or a byte now and
+  // then.
+  absl::Status CheckProgress() {
+    const uint64_t size = session_->size_bytes();
+    if (size > size_) silent_ = absl::ZeroDuration();
+    size_ = size;
+    const absl::Duration window = core_.options.upload_rate_window;
+    if (window_ < window) return absl::OkStatus();
+    const uint64_t came = size - window_first_;
+    const auto wanted = static_cast<uint64_t>(absl::ToDoubleSeconds(window) *
+                                              static_cast<double>(core_.options.min_upload_rate));
+    if (came < wanted) return TooSlow(wanted, came, window);
+    window_first_ = size;
+    window_ = absl::ZeroDuration();
+    return absl::OkStatus();
   }
 
   FrontendCore& core_;
@@ -174,6 +206,12 @@ class UploadCall {
   std::string name_;
   // Stored by earlier calls.
   uint64_t first_ = 0;
+  // Time for which the sender was waited for since the last byte, and in the present window.
+  absl::Duration silent_;
+  absl::Duration window_;
+  // Stored, and stored when the window began.
+  uint64_t size_ = 0;
+  uint64_t window_first_ = 0;
 };
 
 }  // namespace

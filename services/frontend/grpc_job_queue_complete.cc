@@ -24,9 +24,11 @@ absl::Status OutOfOrder(const std::string& message) {
                          {.reason = "BAD_MESSAGE_ORDER", .field = "message"});
 }
 
-absl::Status BadStatistics(const std::string& message) {
+absl::Status BadStatistics(const std::string& message, const std::string& limit, int64_t actual) {
   return base::MakeError(absl::StatusCode::kInvalidArgument, message,
-                         {.reason = "BAD_RESULT", .field = "finish.statistics"});
+                         {.reason = "BAD_RESULT",
+                          .metadata = {{"limit", limit}, {"actual", std::to_string(actual)}},
+                          .field = "finish.statistics"});
 }
 
 // Whoever reads them later relies on their form.
@@ -34,16 +36,19 @@ absl::Status CheckStatistics(const v1::ImageStatistics& statistics) {
   const uint32_t bits = statistics.bits_per_sample();
   if (bits != 8 && bits != 16) {
     return BadStatistics(
-        fmt::format("statistics of {} bits per sample; 8 or 16 are possible", bits));
+        fmt::format("statistics of {} bits per sample; 8 or 16 are possible", bits), "8 or 16",
+        bits);
   }
   if (statistics.channels_size() < 1 || statistics.channels_size() > 4) {
     return BadStatistics(
-        fmt::format("statistics of {} channels; 1 to 4 are possible", statistics.channels_size()));
+        fmt::format("statistics of {} channels; 1 to 4 are possible", statistics.channels_size()),
+        "1 to 4", statistics.channels_size());
   }
   for (const v1::ImageStatistics::ChannelStatistics& channel : statistics.channels()) {
     if (channel.histogram().counts_size() != 1 << bits) {
       return BadStatistics(fmt::format("a histogram of {} counts for {} bits per sample",
-                                       channel.histogram().counts_size(), bits));
+                                       channel.histogram().counts_size(), bits),
+                           std::to_string(1 << bits), channel.histogram().counts_size());
     }
   }
   return absl::OkStatus();
@@ -80,6 +85,9 @@ struct Received {
 absl::StatusOr<store::CompletedJob> Receive(FrontendCore& core, const ServerCall& call,
                                             grpc::ServerReader<v1::CompleteJobRequest>& reader,
                                             Received& received) {
+  // Before anything is waited for: each call here has a thread.
+  HISTEQ_ASSIGN_OR_RETURN(const auto pass,
+                          core.job_transfers.Enter([&] { return call.cancelled(); }));
   v1::CompleteJobRequest message;
   {
     const auto guard = core.guards.Watch(call.ender(), "no header came");
@@ -94,14 +102,11 @@ absl::StatusOr<store::CompletedJob> Receive(FrontendCore& core, const ServerCall
   HISTEQ_RETURN_IF_ERROR(CheckId(message.header().job_id(), "header.job_id"));
   HISTEQ_ASSIGN_OR_RETURN(
       ResultSession::Opening opening,
-      ResultSession::Begin(
-          core.catalog, core.blobs, received.job_id, received.epoch,
-          {.max_bytes = core.options.max_upload_bytes, .decode = core.options.decode}));
+      ResultSession::Begin(core.catalog, core.blobs, core.clock, received.job_id, received.epoch,
+                           core.options.upload_limits()));
   if (opening.completed.has_value()) return *std::move(opening.completed);
   ResultSession& session = *opening.session;
   HISTEQ_RETURN_IF_ERROR(CheckAllowed(core.catalog, session.lease().job.coordinator));
-  HISTEQ_ASSIGN_OR_RETURN(const auto pass,
-                          core.job_transfers.Enter([&] { return call.cancelled(); }));
   const Activity::Transfer transfer(core.activity);
   // The bytes come as fast as the job makes them: no deadline but the lease's.
   auto guard = core.guards.WatchLease(received.job_id, received.epoch, call.ender(), "");

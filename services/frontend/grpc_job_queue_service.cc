@@ -24,6 +24,19 @@ namespace {
 constexpr absl::Duration kLongestLeaseWait = absl::Seconds(60);
 // LeaseNext is a transaction; without a sign of work it is tried this often.
 constexpr absl::Duration kLeasePoll = absl::Seconds(5);
+// As many as a coordinator may have.
+constexpr int kMaxReportedWorkers = 256;
+
+absl::Status CheckWorkers(const v1::CoordinatorInfo& report) {
+  if (report.workers_size() <= kMaxReportedWorkers) return absl::OkStatus();
+  return base::MakeError(absl::StatusCode::kInvalidArgument,
+                         fmt::format("a coordinator reports at most {} workers, this one {}",
+                                     kMaxReportedWorkers, report.workers_size()),
+                         {.reason = "BAD_PARAMETER",
+                          .metadata = {{"limit", std::to_string(kMaxReportedWorkers)},
+                                       {"actual", std::to_string(report.workers_size())}},
+                          .field = "coordinator.workers"});
+}
 
 absl::Status CheckCoordinator(const store::Catalog& catalog, const std::string& name,
                               const std::string& field) {
@@ -201,6 +214,7 @@ grpc::Status GrpcJobQueueService::Heartbeat(
                                fmt::format("this is the stream of coordinator {}", name),
                                {.reason = "BAD_NAME", .field = "coordinator.name"});
     }
+    if (status.ok()) status = CheckWorkers(request.coordinator());
     if (!status.ok()) break;
     if (core_.nodes.Report(FromProto(request.coordinator()))) {
       rpc::LogEvent(rpc::LogLevel::kInfo, "node_attached",

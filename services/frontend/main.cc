@@ -39,7 +39,9 @@ int Main(int argc, char** argv) {
   double coordinator_timeout_s = absl::ToDoubleSeconds(options.coordinator_gone_after);
   double admission_wait_s = absl::ToDoubleSeconds(options.max_admission_wait);
   double upload_idle_timeout_s = absl::ToDoubleSeconds(options.upload_idle_timeout);
+  double upload_rate_window_s = absl::ToDoubleSeconds(options.upload_rate_window);
   double download_idle_timeout_s = absl::ToDoubleSeconds(options.download_idle_timeout);
+  double full_disk_upload_retention_s = absl::ToDoubleSeconds(options.full_disk_upload_retention);
   double histogram_wait_s = absl::ToDoubleSeconds(options.histogram_wait);
   double upload_retention_s = absl::ToDoubleSeconds(options.upload_retention);
   double retry_backoff_s = absl::ToDoubleSeconds(options.catalog.backoff);
@@ -110,7 +112,7 @@ int Main(int argc, char** argv) {
          "Clients that follow a job at once; each takes a thread");
   number("--max-histogram-waiters", options.max_histogram_waiters, 1, 65536,
          "Clients that wait for statistics at once; each takes a thread");
-  number("--max-coordinators", options.max_coordinators, 1, 65536,
+  number("--max-coordinators", options.max_coordinators, 1, 1024,
          "Coordinators attached at once; each takes a thread");
   number("--max-lease-waiters", options.max_lease_waiters, 1, 65536,
          "Job slots of coordinators that wait in the queue at once; each takes a thread");
@@ -118,10 +120,16 @@ int Main(int argc, char** argv) {
           "A call that waits longer for its turn is refused");
   seconds("--upload-idle-timeout-s", upload_idle_timeout_s,
           "An upload on which nothing comes for so long is ended; it can be resumed");
+  rpc::AddSizeOption(app, "--min-upload-rate", options.min_upload_rate,
+                     "Bytes per second: a slower upload is ended; it can be resumed (0: any)");
+  seconds("--upload-rate-window-s", upload_rate_window_s,
+          "Time over which the rate of an upload is taken");
   seconds("--download-idle-timeout-s", download_idle_timeout_s,
           "A stream that nobody reads for so long is ended; it can be resumed");
   seconds("--upload-retention-s", upload_retention_s,
           "An unfinished upload that nobody continues for so long is removed");
+  seconds("--full-disk-upload-retention-s", full_disk_upload_retention_s,
+          "The same while the disk is full and another upload or result needs the room");
   seconds("--histogram-wait-s", histogram_wait_s,
           "How long GetHistogram waits while the samples are counted");
   rpc::AddSizeOption(app, "--disk-reserve", options.disk_reserve_bytes,
@@ -156,8 +164,10 @@ int Main(int argc, char** argv) {
   options.coordinator_gone_after = absl::Seconds(coordinator_timeout_s);
   options.max_admission_wait = absl::Seconds(admission_wait_s);
   options.upload_idle_timeout = absl::Seconds(upload_idle_timeout_s);
+  options.upload_rate_window = absl::Seconds(upload_rate_window_s);
   options.download_idle_timeout = absl::Seconds(download_idle_timeout_s);
   options.upload_retention = absl::Seconds(upload_retention_s);
+  options.full_disk_upload_retention = absl::Seconds(full_disk_upload_retention_s);
   options.catalog.result_ttl =
       result_ttl_s == 0 ? absl::InfiniteDuration() : absl::Seconds(result_ttl_s);
   options.expiry_interval = absl::Seconds(expiry_interval_s);
@@ -173,11 +183,13 @@ int Main(int argc, char** argv) {
   }
   rpc::ServerOptions server_options = program.flags().server_options();
   server_options.services = (*frontend)->services();
+  server_options.max_threads = options.max_threads();
   auto server = rpc::Server::Start(server_options);
   if (!server.ok()) {
     std::fprintf(stderr, "histeq-frontend: %s\n", std::string(server.status().message()).c_str());
     return 1;
   }
+  (*frontend)->StartMaintenance();
   rpc::LogEvent(rpc::LogLevel::kInfo, "started",
                 {{"address", (*server)->local_address()}, {"version", rpc::Version()}});
 

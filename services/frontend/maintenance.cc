@@ -21,32 +21,53 @@ Maintenance::Maintenance(store::Catalog& catalog, store::BlobStore& blobs, NodeR
       nodes_(nodes),
       uses_(uses),
       clock_(clock),
-      options_(options),
-      thread_([this] { Run(); }) {}
+      options_(options) {}
+
+void Maintenance::Start() {
+  thread_ = std::thread([this] { Run(); });
+  sweeper_ = std::thread([this] { RunSweeps(); });
+}
 
 Maintenance::~Maintenance() {
   stop_.Cancel(absl::CancelledError("stopped"));
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+  if (sweeper_.joinable()) sweeper_.join();
 }
 
 void Maintenance::Run() {
-  absl::Duration sweep_at = clock_.Monotonic() + options_.sweep_interval;
-  absl::Duration expire_at = clock_.Monotonic();
-  const absl::Duration interval =
-      std::min({options_.lease_interval, options_.sweep_interval, options_.expiry_interval});
-  while (stop_.token().WaitFor(interval).ok()) {
+  while (stop_.token().WaitFor(options_.lease_interval).ok()) {
     ExpireLeases();
     for (const std::string& name : nodes_.TakeGone()) {
       rpc::LogEvent(rpc::LogLevel::kWarning, "node_gone", {{"coordinator", name}});
     }
-    if (clock_.Monotonic() >= expire_at) {
-      ExpireImages();
-      expire_at = clock_.Monotonic() + options_.expiry_interval;
-    }
-    if (clock_.Monotonic() < sweep_at) continue;
-    SweepUploads();
-    sweep_at = clock_.Monotonic() + options_.sweep_interval;
   }
+}
+
+void Maintenance::RunSweeps() {
+  absl::Duration orphans_at = clock_.Monotonic();
+  absl::Duration uploads_at = orphans_at;
+  const absl::Duration interval = std::min(options_.sweep_interval, options_.expiry_interval);
+  do {
+    ExpireImages();
+    if (clock_.Monotonic() >= orphans_at) {
+      SweepOrphans();
+      orphans_at = clock_.Monotonic() + options_.orphan_interval;
+    }
+    if (clock_.Monotonic() >= uploads_at) {
+      SweepUploads();
+      uploads_at = clock_.Monotonic() + options_.sweep_interval;
+    }
+  } while (stop_.token().WaitFor(interval).ok());
+}
+
+void Maintenance::SweepOrphans() {
+  const auto report = store::SweepOrphans(catalog_, blobs_, stop_.token());
+  if (stop_.token().cancelled()) return;
+  Note("sweep_failed", report.status(), orphan_error_);
+  if (!report.ok() || report->blobs_deleted + report->partials_deleted == 0) return;
+  rpc::LogEvent(rpc::LogLevel::kInfo, "orphans_deleted",
+                {{"blobs", fmt::format("{}", report->blobs_deleted + report->partials_deleted)},
+                 {"bytes", fmt::format("{}", report->bytes_freed)}});
 }
 
 void Maintenance::ExpireLeases() {
@@ -64,8 +85,9 @@ void Maintenance::ExpireLeases() {
 }
 
 void Maintenance::SweepUploads() {
-  const auto report =
-      store::SweepAbandonedUploads(catalog_, blobs_, clock_.Now() - options_.upload_retention);
+  const auto report = store::SweepAbandonedUploads(
+      catalog_, blobs_, clock_.Now() - options_.upload_retention, stop_.token());
+  if (stop_.token().cancelled()) return;
   Note("sweep_failed", report.status(), sweep_error_);
   if (!report.ok() || report->uploads_forgotten == 0) return;
   rpc::LogEvent(rpc::LogLevel::kInfo, "uploads_abandoned",
@@ -84,7 +106,7 @@ void Maintenance::ExpireImages() {
     if (!expired.ok() || expired->images.empty()) break;
     images += expired->images.size();
     blobs += expired->freed_locations.size();
-    // What cannot be deleted now is swept at the next start.
+    // What cannot be deleted now is swept later.
     for (const std::string& location : expired->freed_locations) {
       status.Update(blobs_.Delete(location));
     }

@@ -15,8 +15,9 @@
 
 namespace histeq::frontend {
 
-// A thread that ends leases that were not renewed, notes coordinators that have gone, and removes
-// uploads that nobody continues, and images that have expired. The others outlive it.
+// A thread that ends leases that were not renewed and notes coordinators that have gone, and one
+// that removes uploads that nobody continues, images that have expired and blobs that nothing
+// refers to, so that no lease waits for a sweep. The others outlive it.
 class Maintenance {
  public:
   struct Options {
@@ -28,6 +29,8 @@ class Maintenance {
     absl::Duration sweep_interval = absl::Minutes(10);
     // Between two looks at what has expired.
     absl::Duration expiry_interval = absl::Seconds(30);
+    // Between two looks at all blobs, the first of which is at once.
+    absl::Duration orphan_interval = absl::Hours(24);
   };
   Maintenance(store::Catalog& catalog, store::BlobStore& blobs, NodeRegistry& nodes,
               ImageUses& uses, const base::Clock& clock, Options options);
@@ -35,12 +38,17 @@ class Maintenance {
   Maintenance(const Maintenance&) = delete;
   Maintenance& operator=(const Maintenance&) = delete;
 
+  // Once, when calls are answered: until then nobody can renew a lease.
+  void Start();
+
  private:
   void Run();
+  void RunSweeps();
   void ExpireLeases();
   void SweepUploads();
   // Writes down what was read, then removes what has expired or is too much.
   void ExpireImages();
+  void SweepOrphans();
   // Says what failed, once for each kind of failure in a row.
   void Note(const std::string& what, const absl::Status& status, std::string& last);
 
@@ -53,8 +61,10 @@ class Maintenance {
   std::string lease_error_;
   std::string sweep_error_;
   std::string expiry_error_;
+  std::string orphan_error_;
   base::CancelSource stop_;
   std::thread thread_;
+  std::thread sweeper_;
 };
 
 // A line of the log about how a job ended, or that it waits again.

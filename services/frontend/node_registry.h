@@ -51,7 +51,7 @@ class NodeRegistry {
     // Gone for longer: forgotten.
     absl::Duration forget_after = absl::Hours(1);
     // Kept; those gone longest are forgotten first.
-    size_t max_nodes = 4096;
+    size_t max_nodes = 512;
   };
   NodeRegistry(const base::Clock& clock, Options options) : clock_(clock), options_(options) {}
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "disk_room.h"
 #include "fmt/format.h"
 
 namespace histeq::frontend {
@@ -29,17 +30,22 @@ absl::StatusOr<std::optional<store::CompletedJob>> FindCompleted(store::Catalog&
   return std::optional<store::CompletedJob>(std::move(completed));
 }
 
+// Of Catalog::Complete: certain that the bytes were not registered.
+bool NothingChanged(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsNotFound(status) ||
+         absl::IsInvalidArgument(status) || IsDiskFull(status);
+}
+
 }  // namespace
 
-ResultSession::ResultSession(store::Catalog& catalog, store::BlobStore& blobs, store::Lease lease,
+ResultSession::ResultSession(store::Catalog& catalog, store::BlobStore& blobs,
+                             const base::Clock& clock, store::Lease lease,
                              const UploadLimits& limits)
-    : catalog_(catalog), blobs_(blobs), lease_(std::move(lease)), limits_(limits) {}
+    : catalog_(catalog), blobs_(blobs), clock_(clock), lease_(std::move(lease)), limits_(limits) {}
 
-absl::StatusOr<ResultSession::Opening> ResultSession::Begin(store::Catalog& catalog,
-                                                            store::BlobStore& blobs,
-                                                            const std::string& job_id,
-                                                            uint64_t epoch,
-                                                            const UploadLimits& limits) {
+absl::StatusOr<ResultSession::Opening> ResultSession::Begin(
+    store::Catalog& catalog, store::BlobStore& blobs, const base::Clock& clock,
+    const std::string& job_id, uint64_t epoch, const UploadLimits& limits) {
   Opening opening;
   absl::StatusOr<store::Lease> lease = catalog.GetLease(job_id, epoch);
   if (absl::IsFailedPrecondition(lease.status())) {
@@ -47,7 +53,7 @@ absl::StatusOr<ResultSession::Opening> ResultSession::Begin(store::Catalog& cata
     if (opening.completed.has_value()) return opening;
   }
   HISTEQ_RETURN_IF_ERROR(lease.status());
-  opening.session.reset(new ResultSession(catalog, blobs, *std::move(lease), limits));
+  opening.session.reset(new ResultSession(catalog, blobs, clock, *std::move(lease), limits));
   return opening;
 }
 
@@ -64,7 +70,12 @@ absl::Status ResultSession::Write(std::span<const uint8_t> bytes) {
     return BadResult(fmt::format("all of its {} results have ended", ended_.size()));
   }
   if (writer_ == nullptr) {
-    HISTEQ_ASSIGN_OR_RETURN(writer_, blobs_.CreateBlob(std::nullopt));
+    auto writer = blobs_.CreateBlob(std::nullopt);
+    if (IsDiskFull(writer.status()) && MakeRoom(catalog_, blobs_, clock_, limits_.idle_retention)) {
+      writer = blobs_.CreateBlob(std::nullopt);
+    }
+    if (!writer.ok()) return writer.status();
+    writer_ = *std::move(writer);
     head_.emplace(limits_.decode, nullptr);
   }
   const uint64_t size = writer_->size_bytes() + bytes.size();
@@ -107,16 +118,23 @@ absl::StatusOr<store::CompletedJob> ResultSession::Commit() {
   }
   store::JobResult result;
   for (const Ended& ended : ended_) result.images.push_back(ended.facts);
-  HISTEQ_ASSIGN_OR_RETURN(store::CompletedJob completed,
-                          catalog_.Complete(lease_.job.id, lease_.job.epoch, result));
+  absl::StatusOr<store::CompletedJob> completed =
+      catalog_.Complete(lease_.job.id, lease_.job.epoch, result);
+  if (!completed.ok()) {
+    // Whatever else failed, the job may have its results all the same: the sweep asks the catalog.
+    if (!NothingChanged(completed.status())) {
+      for (Ended& ended : ended_) ended.kept = true;
+    }
+    return completed.status();
+  }
   // Another call under the same epoch was faster, or the output was there: those are of no use.
   for (Ended& ended : ended_) {
-    for (const auto& image : completed.results) {
+    for (const auto& image : completed->results) {
       if (image.has_value() && image->facts.location == ended.facts.location) ended.kept = true;
     }
   }
-  // What is left is swept at the next start.
-  for (const std::string& location : completed.freed_locations) {
+  // What is left is swept.
+  for (const std::string& location : completed->freed_locations) {
     blobs_.Delete(location).IgnoreError();
   }
   return completed;

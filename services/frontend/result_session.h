@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/clock.h"
 #include "image_probe.h"
 #include "store/blob_store.h"
 #include "store/catalog.h"
@@ -19,15 +20,16 @@
 namespace histeq::frontend {
 
 // The bytes arrive while the job still runs; they count only once they are all there, under the
-// lease's epoch. One thread at a time. Destroyed uncommitted, nothing remains.
+// lease's epoch. One thread at a time. Destroyed uncommitted, nothing remains, except when nobody
+// knows whether the catalog has the result: then its bytes are the sweep's.
 class ResultSession {
  public:
   // Under which epoch the call comes. Errors of Catalog::GetLease; when the job was completed under
   // this epoch before, `completed` has its result and nothing more is to be done.
   struct Opening;
   static absl::StatusOr<Opening> Begin(store::Catalog& catalog, store::BlobStore& blobs,
-                                       const std::string& job_id, uint64_t epoch,
-                                       const UploadLimits& limits);
+                                       const base::Clock& clock, const std::string& job_id,
+                                       uint64_t epoch, const UploadLimits& limits);
 
   ~ResultSession();
   ResultSession(const ResultSession&) = delete;
@@ -58,12 +60,13 @@ class ResultSession {
   const store::Lease& lease() const { return lease_; }
 
  private:
-  ResultSession(store::Catalog& catalog, store::BlobStore& blobs, store::Lease lease,
-                const UploadLimits& limits);
+  ResultSession(store::Catalog& catalog, store::BlobStore& blobs, const base::Clock& clock,
+                store::Lease lease, const UploadLimits& limits);
   absl::Status BadResult(const std::string& message) const;
 
   store::Catalog& catalog_;
   store::BlobStore& blobs_;
+  const base::Clock& clock_;
   const store::Lease lease_;
   const UploadLimits limits_;
   // Made with the first bytes of each result.

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "disk_room.h"
 #include "fmt/format.h"
 
 namespace histeq::frontend {
@@ -26,6 +27,10 @@ absl::Status SizeMismatch(uint64_t expected, uint64_t actual) {
       {.reason = "SIZE_MISMATCH",
        .metadata = {{"expected", std::to_string(expected)}, {"actual", std::to_string(actual)}}});
 }
+
+// However late an upload was touched: whoever holds its writer may forget it. For clocks that were
+// set back.
+absl::Time AnyTouch(const base::Clock& clock) { return clock.Now() + absl::Hours(24); }
 
 // Times of a sweep that came between two steps of Begin.
 constexpr int kMaxTries = 5;
@@ -62,8 +67,18 @@ absl::StatusOr<std::unique_ptr<UploadSession>> UploadSession::Begin(
       finish(record);
       return session;
     }
-    HISTEQ_ASSIGN_OR_RETURN(session->writer_,
-                            blobs.OpenPartial(record.blob_key, header.size_bytes));
+    auto writer = blobs.OpenPartial(record.blob_key, header.size_bytes);
+    if (IsDiskFull(writer.status()) && MakeRoom(catalog, blobs, clock, limits.idle_retention)) {
+      writer = blobs.OpenPartial(record.blob_key, header.size_bytes);
+    }
+    if (IsDiskFull(writer.status())) {
+      blobs
+          .DeleteKey(record.blob_key,
+                     [&] { return catalog.RemoveUpload(header.upload_id, AnyTouch(clock)); })
+          .IgnoreError();
+    }
+    if (!writer.ok()) return writer.status();
+    session->writer_ = *std::move(writer);
     // Only now nobody else can change it: it may have been finished, or refused and forgotten, by
     // a call that held the writer until a moment ago.
     absl::StatusOr<store::UploadRecord> now = catalog.GetUpload(header.upload_id);
@@ -89,9 +104,7 @@ absl::StatusOr<std::unique_ptr<UploadSession>> UploadSession::Begin(
 absl::Status UploadSession::Discard(absl::Status status) {
   writer_->Discard().IgnoreError();
   if (!absl::IsDataLoss(status)) {
-    // However late it was touched: this call holds its writer. A day beyond now, for clocks that
-    // were set back.
-    catalog_.RemoveUpload(header_.upload_id, clock_.Now() + absl::Hours(24)).IgnoreError();
+    catalog_.RemoveUpload(header_.upload_id, AnyTouch(clock_)).IgnoreError();
   }
   return status;
 }
@@ -106,7 +119,13 @@ absl::Status UploadSession::Write(std::span<const uint8_t> bytes) {
   if (head_.has_value()) {
     if (absl::Status status = head_->Add(bytes); !status.ok()) return Discard(std::move(status));
   }
-  return writer_->Write(bytes);
+  absl::Status status = writer_->Write(bytes);
+  return IsDiskFull(status) ? Discard(std::move(status)) : status;
+}
+
+absl::Status UploadSession::Sync() {
+  absl::Status status = writer_->Sync();
+  return IsDiskFull(status) ? Discard(std::move(status)) : status;
 }
 
 absl::StatusOr<store::FinishedUpload> UploadSession::Finish(
@@ -129,7 +148,8 @@ absl::StatusOr<store::FinishedUpload> UploadSession::Finish(
   absl::StatusOr<store::BlobInfo> blob = writer_->Finish(expectation);
   if (!blob.ok()) {
     // Also a blob that an earlier call had completed and not registered.
-    return absl::IsDataLoss(blob.status()) ? Discard(blob.status()) : blob.status();
+    return absl::IsDataLoss(blob.status()) || IsDiskFull(blob.status()) ? Discard(blob.status())
+                                                                        : blob.status();
   }
   return Register(*blob);
 }
@@ -143,11 +163,16 @@ absl::StatusOr<store::FinishedUpload> UploadSession::Register(const store::BlobI
   absl::StatusOr<store::FinishedUpload> finished =
       catalog_.FinishUpload(header_.upload_id, FactsOf(blob, *info));
   if (!finished.ok()) {
-    // The reference image was deleted meanwhile, or the image that an earlier call registered.
-    return absl::IsNotFound(finished.status()) ? Discard(finished.status()) : finished.status();
+    // The reference image was deleted meanwhile, or the image that an earlier call registered; or
+    // the catalog has no room.
+    return absl::IsNotFound(finished.status()) || IsDiskFull(finished.status())
+               ? Discard(finished.status())
+               : finished.status();
   }
   if (finished->already_finished && finished->image.facts.location != blob.location) {
     writer_->Discard().IgnoreError();
+  } else {
+    writer_->Registered();
   }
   return finished;
 }

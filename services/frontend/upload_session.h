@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/clock.h"
 #include "codec/limits.h"
 #include "image_probe.h"
@@ -21,11 +22,13 @@ namespace histeq::frontend {
 struct UploadLimits {
   uint64_t max_bytes = 64ull << 30;
   codec::DecodeLimits decode;
+  // On a full disk an upload that nobody continues for so long is given up.
+  absl::Duration idle_retention = absl::Minutes(10);
 };
 
 // From the header to the registration. One thread at a time. Destroyed unfinished, what was stored
-// stays and can be continued, unless a refusal was final: then neither the bytes nor the open
-// upload remain.
+// stays and can be continued, unless a refusal was final or the disk is full: then neither the
+// bytes nor the open upload remain.
 class UploadSession {
  public:
   // `check` is asked once the image's header is known. Errors of Catalog::BeginUpload and
@@ -45,11 +48,11 @@ class UploadSession {
   // Appends.
   // - INVALID_ARGUMENT UPLOAD_TOO_LARGE, and what is wrong with the image where that shows early.
   // - DATA_LOSS SIZE_MISMATCH: more than was announced; the upload begins at 0 again.
-  // - BlobStore's errors of the disk: what was stored stays.
+  // - BlobStore's errors of the disk: what was stored stays, except when the disk is full.
   absl::Status Write(std::span<const uint8_t> bytes);
 
   // Makes what was written durable.
-  absl::Status Sync() { return writer_->Sync(); }
+  absl::Status Sync();
 
   // All bytes are there. `sha256`: what the end of the stream says. Registers the image and queues
   // its job; what was acknowledged survives everything.

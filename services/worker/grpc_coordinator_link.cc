@@ -13,6 +13,10 @@
 #include "rpc/retry.h"
 
 namespace histeq::worker {
+namespace {
+// Of a coordinator; as much of it as is kept.
+std::string NameOf(const std::string& sent) { return sent.substr(0, 255); }
+}  // namespace
 
 bool AttachedCoordinators::Attach(const std::string& name, const void* link) {
   std::lock_guard lock(mutex_);
@@ -68,8 +72,7 @@ bool CoordinatorLink::connected() const {
 void CoordinatorLink::Run() {
   rpc::Backoff backoff;
   while (true) {
-    // While another address leads to this coordinator, this one would only take its place.
-    if (coordinator_.empty() || !attached_.HasOther(coordinator_, this)) {
+    if (Wanted()) {
       const absl::Status status = RunStream();
       bool was_connected;
       {
@@ -86,6 +89,19 @@ void CoordinatorLink::Run() {
     }
     if (!backoff.Wait(stop_.token()).ok()) return;
   }
+}
+
+bool CoordinatorLink::Wanted() {
+  // While another address leads to this coordinator, this one would only take its place.
+  if (coordinator_.empty() || !attached_.HasOther(coordinator_, this)) return true;
+  // But addresses move: there may be another coordinator here now. A question disturbs nobody.
+  rpc::GuardedCall call(watchdog_, options_.timeout, stop_.token());
+  v1::CoordinatorGetStatusResponse response;
+  if (!stub_->GetStatus(&call.context(), {}, &response).ok()) return false;
+  const std::string now = NameOf(response.coordinator().name());
+  if (now == coordinator_) return false;
+  coordinator_ = now;
+  return !attached_.HasOther(coordinator_, this);
 }
 
 void CoordinatorLink::LogOutage(const absl::Status& status) {
@@ -164,7 +180,7 @@ absl::Status CoordinatorLink::Converse(
                             absl::Seconds(60));
     }
     if (!connected()) {
-      coordinator_ = response.coordinator().substr(0, 255);
+      coordinator_ = NameOf(response.coordinator());
       if (!attached_.Attach(coordinator_, this)) {
         return absl::AlreadyExistsError(
             fmt::format("another address of the list leads to coordinator {} too", coordinator_));

@@ -67,6 +67,8 @@ class CoordinatorLink {
 
  private:
   void Run();
+  // Whether a stream to this address may lead to a coordinator that has no other.
+  bool Wanted();
   absl::Status RunStream();
   // Requests and answers until the stream breaks or the worker stops (OK), or this address turns
   // out not to be wanted.

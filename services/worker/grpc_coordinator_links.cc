@@ -20,7 +20,7 @@ CoordinatorLinks::CoordinatorLinks(std::vector<CoordinatorEntry> entries, base::
       watchdog_(watchdog),
       describe_(std::move(describe)),
       options_(options),
-      resolve_(std::move(resolve)),
+      lookup_(std::move(resolve)),
       resolved_(entries_.size()),
       failed_(entries_.size(), false),
       thread_([this] { Run(); }) {}
@@ -38,6 +38,7 @@ void CoordinatorLinks::Stop() {
     stopping_ = true;
     changed_.notify_all();
   }
+  lookup_.Stop();
   if (thread_.joinable()) thread_.join();
   std::map<std::string, std::unique_ptr<CoordinatorLink>> links;
   {
@@ -81,7 +82,12 @@ void CoordinatorLinks::Run() {
 void CoordinatorLinks::Refresh() {
   std::set<std::string> wanted;
   for (size_t i = 0; i < entries_.size(); ++i) {
-    auto found = resolve_(entries_[i]);
+    auto found = entries_[i].address.empty() ? lookup_.Find(entries_[i])
+                                             : std::vector<std::string>{entries_[i].address};
+    {
+      std::lock_guard lock(mutex_);
+      if (stopping_) return;
+    }
     if (found.ok()) {
       resolved_[i] = *std::move(found);
     } else if (!failed_[i]) {

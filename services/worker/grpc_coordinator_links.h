@@ -16,6 +16,7 @@
 #include "coordinator_address.h"
 #include "grpc_coordinator_link.h"
 #include "histeq/v1/node.pb.h"
+#include "name_lookup.h"
 
 namespace histeq::worker {
 
@@ -29,10 +30,10 @@ class CoordinatorLinks {
     size_t max_links = 64;
     CoordinatorLink::Options link;
   };
-  using Resolve =
-      std::function<absl::StatusOr<std::vector<std::string>>(const CoordinatorEntry& entry)>;
+  using Resolve = NameLookup::Resolve;
 
-  // `describe` gives this worker's state, from any thread. `watchdog` outlives it.
+  // `describe` gives this worker's state, from any thread. `watchdog` outlives it. `resolve` may
+  // still run when this object is gone.
   CoordinatorLinks(std::vector<CoordinatorEntry> entries, base::Watchdog& watchdog,
                    std::function<v1::WorkerInfo()> describe, Options options,
                    Resolve resolve = ResolveCoordinator);
@@ -43,7 +44,7 @@ class CoordinatorLinks {
 
   // The worker's state changed.
   void Wake();
-  // Ends all streams.
+  // Ends all streams. Does not wait for a name that is being looked up.
   void Stop();
 
   // Addresses with a link, and how many of them have a stream that works.
@@ -58,7 +59,7 @@ class CoordinatorLinks {
   base::Watchdog& watchdog_;
   const std::function<v1::WorkerInfo()> describe_;
   const Options options_;
-  const Resolve resolve_;
+  NameLookup lookup_;
   AttachedCoordinators attached_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -14,13 +14,13 @@
 #include "base/status_macros.h"
 #include "codec/image_info.h"
 #include "engine/operation.h"
-#include "engine/plan.h"
 #include "engine/segment_work.h"
-#include "engine/thread_executor.h"
+#include "engine/whole_image.h"
 #include "fmt/format.h"
 #include "grpc_worker_files.h"
 #include "histeq/equalize.h"
 #include "histeq/statistics.h"
+#include "result_bytes.h"
 #include "rpc/chunk.h"
 #include "rpc/event_log.h"
 #include "rpc/operation_convert.h"
@@ -56,7 +56,13 @@ Work WorkFromProto(const v1::WorkContext& context) {
 // Bytes whose number is known, in chunks.
 class Incoming {
  public:
-  // Memory that is not set to zero first; null `bytes` of this size means out of memory.
+  // Chunks are checked and dropped.
+  static Incoming Dropping(uint64_t size) {
+    Incoming incoming;
+    incoming.size_ = size;
+    return incoming;
+  }
+  // Memory that is not set to zero first.
   static absl::StatusOr<Incoming> Create(uint64_t size) {
     Incoming incoming;
     incoming.size_ = size;
@@ -75,10 +81,14 @@ class Incoming {
     if (bytes.size() > size_ - filled_) {
       return base::MakeError(
           absl::StatusCode::kInvalidArgument,
-          fmt::format("more than the {} bytes that the header says", size_),
-          {.reason = "SIZE_MISMATCH", .metadata = {{"limit", fmt::format("{}", size_)}}});
+          fmt::format("{} bytes or more, but the header says {}", filled_ + bytes.size(), size_),
+          {.reason = "BAD_STREAM",
+           .metadata = {{"limit", fmt::format("{}", size_)},
+                        {"actual", fmt::format("{}", filled_ + bytes.size())}}});
     }
-    if (!bytes.empty()) std::memcpy(bytes_.get() + filled_, bytes.data(), bytes.size());
+    if (bytes_ != nullptr && !bytes.empty()) {
+      std::memcpy(bytes_.get() + filled_, bytes.data(), bytes.size());
+    }
     filled_ += bytes.size();
     return absl::OkStatus();
   }
@@ -89,10 +99,11 @@ class Incoming {
     if (complete()) return absl::OkStatus();
     return base::MakeError(absl::StatusCode::kInvalidArgument,
                            fmt::format("the stream ended after {} of {} bytes", filled_, size_),
-                           {.reason = "SIZE_MISMATCH",
+                           {.reason = "BAD_STREAM",
                             .metadata = {{"limit", fmt::format("{}", size_)},
                                          {"actual", fmt::format("{}", filled_)}}});
   }
+  // Of Create.
   std::span<uint8_t> span() { return {bytes_.get(), size_}; }
 
  private:
@@ -102,16 +113,17 @@ class Incoming {
   uint64_t filled_ = 0;
 };
 
-// Sends bytes in chunks; `message` is reused. False when the stream broke.
+// Sends bytes, which begin at `offset` of all, in chunks; `message` is reused. False when the
+// stream broke.
 template <typename Stream, typename Message>
-bool SendChunks(ServedCall& call, Stream& stream, std::span<const uint8_t> bytes,
+bool SendChunks(ServedCall& call, Stream& stream, std::span<const uint8_t> bytes, uint64_t offset,
                 Message& message) {
   for (size_t at = 0; at < bytes.size();) {
     const std::span<const uint8_t> part =
         bytes.subspan(at, std::min(rpc::kChunkBytes, bytes.size() - at));
     v1::Chunk& chunk = *message.mutable_chunk();
     chunk.mutable_data()->assign(reinterpret_cast<const char*>(part.data()), part.size());
-    rpc::SealChunk(at, chunk);
+    rpc::SealChunk(offset + at, chunk);
     at += part.size();
     if (!call.Write(stream, message)) return false;
   }
@@ -300,7 +312,10 @@ absl::Status GrpcWorkerService::Transform(
                                            request.mapping().size_bytes(), mapping_bytes),
                                {.reason = "BAD_MAPPING", .field = "mapping.size_bytes"});
       }
-      if (!tables.has_value()) {
+      if (!tables.has_value() && mapping != nullptr) {
+        // Held already: its memory was not taken.
+        tables = Incoming::Dropping(mapping_bytes);
+      } else if (!tables.has_value()) {
         HISTEQ_ASSIGN_OR_RETURN(tables, Incoming::Create(mapping_bytes));
       }
       HISTEQ_RETURN_IF_ERROR(tables->Add(request.mapping().chunk()));
@@ -336,8 +351,8 @@ absl::Status GrpcWorkerService::Transform(
   absl::StatusOr<codec::Fragment> fragment = absl::UnknownError("not made");
   {
     HISTEQ_ASSIGN_OR_RETURN(const auto permit, EnterWork(call));
-    HISTEQ_RETURN_IF_ERROR(call.token().Check());
-    fragment = engine::TransformSegment(segment.spec, segment.segment, samples->span());
+    fragment =
+        engine::TransformSegment(segment.spec, segment.segment, samples->span(), call.token());
   }
   HISTEQ_RETURN_IF_ERROR(fragment.status());
   samples.reset();
@@ -346,7 +361,7 @@ absl::Status GrpcWorkerService::Transform(
   response.mutable_header()->set_fragment_bytes(fragment->bytes.size());
   response.mutable_header()->set_adler32(fragment->adler32);
   response.mutable_header()->set_raw_bytes(fragment->raw_bytes);
-  if (!call.Write(stream, response) || !SendChunks(call, stream, fragment->bytes, response)) {
+  if (!call.Write(stream, response) || !SendChunks(call, stream, fragment->bytes, 0, response)) {
     return Ended(call, "the fragment was sent");
   }
   record.bytes_out = fragment->bytes.size();
@@ -394,13 +409,13 @@ absl::Status GrpcWorkerService::Process(
     return base::MakeError(
         absl::StatusCode::kInvalidArgument,
         fmt::format("a file of {} bytes; whole images have 1 to {}", size_bytes, kMaxImageBytes),
-        {.reason = "SIZE_MISMATCH",
+        {.reason = "BAD_STREAM",
          .metadata = {{"limit", fmt::format("{}", kMaxImageBytes)},
                       {"actual", fmt::format("{}", size_bytes)}},
          .field = "header.size_bytes"});
   }
 
-  // The file, and a result that is about as long.
+  // The file, and a result that is about as long; a longer one takes more as it grows.
   HISTEQ_ASSIGN_OR_RETURN(const auto place, slots_.Take(record.work, 2 * size_bytes));
   HISTEQ_ASSIGN_OR_RETURN(Incoming file, Incoming::Create(size_bytes));
   if (stored.has_value()) {
@@ -417,26 +432,33 @@ absl::Status GrpcWorkerService::Process(
 
   MemorySource head(file.span());
   HISTEQ_ASSIGN_OR_RETURN(const codec::ImageInfo info, codec::ProbeImage(head, limits));
-  // Its samples; three channels where a palette becomes colours.
-  const uint64_t samples = uint64_t{info.width} * info.height * std::max(3u, info.channels) *
-                           (info.bits_per_sample > 8 ? 2 : 1);
-  if (stored.has_value() && samples > kMaxImageBytes) return TooLargeHere();
-  HISTEQ_RETURN_IF_ERROR(
-      place->Grow(stored.has_value() ? samples : std::min(samples, 4 * engine::kSegmentBytes)));
+  if (stored.has_value()) {
+    // Three channels where a palette becomes colours.
+    const uint64_t samples = uint64_t{info.width} * info.height * std::max(3u, info.channels) *
+                             (info.bits_per_sample > 8 ? 2 : 1);
+    if (samples > kMaxImageBytes) return TooLargeHere();
+  }
+  HISTEQ_ASSIGN_OR_RETURN(const uint64_t work_bytes, engine::WholeImageBytes(operation, info));
+  HISTEQ_RETURN_IF_ERROR(place->Grow(work_bytes));
 
-  absl::StatusOr<engine::ProcessedImage> result = absl::UnknownError("not made");
+  ResultBytes file_out(*place, size_bytes);
+  absl::StatusOr<engine::JobResult> result = absl::UnknownError("not made");
   {
     HISTEQ_ASSIGN_OR_RETURN(const auto permit, EnterWork(call));
-    engine::InlineExecutor executor;
-    result = executor.ProcessImage(file.span(), operation, limits, call.token());
+    result = engine::RunWholeImage(file.span(), file_out, operation, limits, call.token());
   }
   HISTEQ_RETURN_IF_ERROR(result.status());
 
   v1::ProcessImageResponse response;
-  bool open = SendChunks(call, stream, result->file, response);
+  bool open = true;
+  uint64_t sent = 0;
+  for (const std::vector<uint8_t>& block : file_out.blocks()) {
+    open = open && SendChunks(call, stream, block, sent, response);
+    sent += block.size();
+  }
   if (open) {
     v1::ProcessImageResponse::Finish& finish = *response.mutable_finish();
-    finish.set_size_bytes(result->file.size());
+    finish.set_size_bytes(file_out.size());
     finish.set_format(static_cast<v1::ImageFormat>(info.format));
     finish.mutable_result_bytes()->Assign(result->result_bytes.begin(), result->result_bytes.end());
     if (result->statistics.has_value()) {
@@ -445,7 +467,7 @@ absl::Status GrpcWorkerService::Process(
     open = call.Write(stream, response);
   }
   if (!open) return Ended(call, "the result was sent");
-  record.bytes_out = result->file.size();
+  record.bytes_out = file_out.size();
   return absl::OkStatus();
 }
 

@@ -27,7 +27,7 @@ Slots::Place::~Place() {
 absl::Status Slots::Place::Grow(uint64_t bytes) {
   {
     std::lock_guard lock(slots_.mutex_);
-    HISTEQ_RETURN_IF_ERROR(slots_.TakeMemory(bytes));
+    HISTEQ_RETURN_IF_ERROR(slots_.TakeMemory(bytes, bytes_));
     bytes_ += bytes;
   }
   slots_.Changed();
@@ -50,10 +50,11 @@ absl::StatusOr<std::unique_ptr<Slots::Place>> Slots::Take(Work work, uint64_t by
       return base::MakeError(absl::StatusCode::kResourceExhausted,
                              fmt::format("all {} slots of the worker are taken", slots_),
                              {.reason = "NO_SLOT",
-                              .metadata = {{"limit", fmt::format("{}", slots_)}},
+                              .metadata = {{"limit", fmt::format("{}", slots_)},
+                                           {"actual", fmt::format("{}", working_.size() + 1)}},
                               .retry_after = kRetryAfter});
     }
-    HISTEQ_RETURN_IF_ERROR(TakeMemory(bytes));
+    HISTEQ_RETURN_IF_ERROR(TakeMemory(bytes, /*held=*/0));
     working_.push_back(std::move(work));
     place.reset(new Place(*this, std::prev(working_.end()), bytes));
   }
@@ -61,13 +62,13 @@ absl::StatusOr<std::unique_ptr<Slots::Place>> Slots::Take(Work work, uint64_t by
   return place;
 }
 
-absl::Status Slots::TakeMemory(uint64_t bytes) {
+absl::Status Slots::TakeMemory(uint64_t bytes, uint64_t held) {
   if (bytes <= memory_bytes_ - used_bytes_) {
     used_bytes_ += bytes;
     return absl::OkStatus();
   }
   std::optional<absl::Duration> retry_after;
-  if (bytes <= memory_bytes_) retry_after = kRetryAfter;
+  if (bytes <= memory_bytes_ - held) retry_after = kRetryAfter;
   return base::MakeError(
       absl::StatusCode::kResourceExhausted,
       fmt::format("{} bytes of memory are needed, {} of the worker's {} (--memory-budget) are free",

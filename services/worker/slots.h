@@ -43,7 +43,8 @@ class Slots {
     ~Place();
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
-    // More memory for the same work. RESOURCE_EXHAUSTED MEMORY_BUDGET as in Take.
+    // More memory for the same work. RESOURCE_EXHAUSTED MEMORY_BUDGET as in Take, without a retry
+    // delay when the whole budget would not be enough for all of the work.
     absl::Status Grow(uint64_t bytes);
 
    private:
@@ -80,7 +81,8 @@ class Slots {
   uint64_t done() const;
 
  private:
-  absl::Status TakeMemory(uint64_t bytes);
+  // For work that has `held` bytes already.
+  absl::Status TakeMemory(uint64_t bytes, uint64_t held);
   void Changed();
 
   const uint32_t slots_;

@@ -232,6 +232,11 @@ TEMPLATE_TEST_CASE("the sweep sees what is there", "", BLOB_STORES) {
               })
               .ok());
   CHECK(seen == std::set<std::pair<std::string, bool>>{{finished_key, false}, {partial_key, true}});
+  CHECK(store.Find(finished_key).value()->size_bytes == content.size());
+  CHECK_FALSE(store.Find(finished_key).value()->partial);
+  CHECK(store.Find(partial_key).value()->partial);
+  CHECK_FALSE(store.Find(store.NewKey()).value().has_value());
+  CHECK(store.Find("..").status().code() == absl::StatusCode::kInvalidArgument);
   const auto refused = [] { return absl::NotFoundError("no"); };
   CHECK(absl::IsNotFound(store.DeleteKey(partial_key, refused)));
   CHECK(store.CommittedBytes(partial_key).value() == content.size());

@@ -23,6 +23,8 @@ Lease MustLease(Catalog& catalog, const std::string& coordinator = "north") {
   auto lease = catalog.LeaseNext(coordinator, 0);
   REQUIRE(lease.status() == absl::OkStatus());
   REQUIRE(lease->has_value());
+  // Its holder reads the source.
+  REQUIRE(catalog.GetLease((*lease)->job.id, (*lease)->job.epoch).ok());
   return **std::move(lease);
 }
 
@@ -285,6 +287,7 @@ TEMPLATE_TEST_CASE("a lease lives while it is renewed, by the monotonic clock al
   CHECK(job.holder_deaths == 1);
   CHECK(job.attempts == 1);
   CHECK(job.error.value().reason == "LEASE_EXPIRED");
+  CHECK(job.error->code == static_cast<int>(absl::StatusCode::kUnavailable));
   CheckSameJob(catalog.GetJob(id).value(), job);
   CHECK(catalog.ExpireLeases()->empty());
   CHECK(RenewOne(catalog, "north", id, 1) == LeaseVerdict::kLost);
@@ -358,6 +361,22 @@ TEMPLATE_TEST_CASE("after a restart every lease is good for one whole term", "",
   CHECK(MustLease(harness.catalog()).job.epoch == 2);
 }
 
+TEMPLATE_TEST_CASE("a slow start takes nothing off the leases", "", CATALOGS) {
+  TestType harness;
+  const std::string id = AddJob(harness.catalog(), "1").id;
+  MustLease(harness.catalog());
+  harness.Reopen();
+  Catalog& catalog = harness.catalog();
+  // Until calls are answered.
+  harness.clock.Advance(absl::Hours(1));
+  CHECK(catalog.ExpireLeases()->empty());
+  harness.clock.Advance(absl::Seconds(29));
+  CHECK(catalog.ExpireLeases()->empty());
+  harness.clock.Advance(absl::Seconds(2));
+  CHECK(catalog.ExpireLeases()->size() == 1);
+  CHECK(catalog.GetJob(id)->holder_deaths == 1);
+}
+
 TEMPLATE_TEST_CASE("failed attempts are repeated with growing waits, and end", "", CATALOGS) {
   TestType harness;
   Catalog* catalog = &harness.catalog();
@@ -394,8 +413,10 @@ TEMPLATE_TEST_CASE("failed attempts are repeated with growing waits, and end", "
   CHECK(failed->attempts == 5);
   CHECK(failed->end_time == harness.clock.Now());
   CHECK(failed->error.value().reason == kError.reason);
-  CHECK(failed->error->metadata == kError.metadata);
+  for (const auto& [key, value] : kError.metadata) CHECK(failed->error->metadata.at(key) == value);
   CHECK(failed->error->message.find("5 attempts") != std::string::npos);
+  CHECK(failed->error->metadata.at("attempts") == "5");
+  CHECK(failed->error->metadata.at("max_attempts") == "5");
   CHECK(failed->error->message.find(kError.message) != std::string::npos);
   harness.clock.Advance(absl::Hours(1));
   CHECK(NothingReady(*catalog));
@@ -537,6 +558,42 @@ TEMPLATE_TEST_CASE("a holder that gives up as cancelled without being asked is r
   CHECK(failed->not_before.has_value());
 }
 
+TEMPLATE_TEST_CASE("a lease of which nobody heard costs no attempt and is nobody's death", "",
+                   CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  const std::string id = AddJob(catalog, "1").id;
+  const bool told = GENERATE(true, false);
+  for (uint64_t epoch = 1; epoch <= 10; ++epoch) {
+    REQUIRE(catalog.LeaseNext("north", 0)->has_value());
+    // Somebody else's reports, and one that was on its way when the lease was given, say nothing.
+    harness.clock.Advance(absl::Seconds(5));
+    catalog.Renew("north", {});
+    catalog.Renew("south", {});
+    CHECK(catalog.ExpireLeases()->empty());
+    harness.clock.Advance(absl::Seconds(told ? 5 : 26));
+    if (told) {
+      CHECK(catalog.ExpireLeases()->empty());
+      catalog.Renew("north", {});
+    }
+    const auto expired = catalog.ExpireLeases();
+    REQUIRE(expired->size() == 1);
+    const JobRecord& job = expired->front();
+    CHECK(job.id == id);
+    CHECK(job.state == JobState::kQueued);
+    CHECK(job.epoch == epoch);
+    CHECK(job.attempts == 0);
+    CHECK(job.holder_deaths == 0);
+    CHECK_FALSE(job.error.has_value());
+    CHECK(RenewOne(catalog, "north", id, epoch) == LeaseVerdict::kLost);
+  }
+  // One that was heard of is not ended by a report without it.
+  MustLease(catalog);
+  harness.clock.Advance(absl::Seconds(20));
+  catalog.Renew("north", {});
+  CHECK(catalog.ExpireLeases()->empty());
+}
+
 TEMPLATE_TEST_CASE("a job that kills its holders is poison", "", CATALOGS) {
   TestType harness;
   Catalog& catalog = harness.catalog();
@@ -572,6 +629,7 @@ TEMPLATE_TEST_CASE("deaths and failures share the attempts", "", CATALOGS) {
   REQUIRE(expired->size() == 1);
   CHECK(expired->front().state == JobState::kFailed);
   CHECK(expired->front().error.value().reason == "ATTEMPTS_EXHAUSTED");
+  CHECK(expired->front().error->code == static_cast<int>(absl::StatusCode::kAborted));
   CHECK(expired->front().error->metadata.at("actual") == "2");
 }
 

@@ -332,6 +332,33 @@ TEMPLATE_TEST_CASE("pages have a default and a largest size", "", CATALOGS) {
   CHECK(harness.catalog().ListImages({}, UINT32_MAX, "")->records.size() == 5);
 }
 
+TEMPLATE_TEST_CASE("pages of large jobs end early, and nothing is left out", "", CATALOGS) {
+  CatalogLimits limits;
+  limits.max_page_bytes = 100'000;
+  TestType harness(limits);
+  Catalog& catalog = harness.catalog();
+  const std::string image = AddImage(catalog, "up").image.id;
+  std::vector<std::string> newest_first;
+  for (const size_t size : {10u, 60'000u, 500'000u, 30'000u, 30'000u, 30'000u, 10u}) {
+    const JobSpec spec = EqualizeSpec(std::string(size, 'o'));
+    const auto job = catalog.CreateJob("r-" + std::to_string(newest_first.size()), image, spec);
+    REQUIRE(job.ok());
+    newest_first.insert(newest_first.begin(), job->id);
+  }
+  std::vector<std::string> seen;
+  std::vector<size_t> sizes;
+  std::string token;
+  do {
+    const auto page = catalog.ListJobs({}, 1000, token);
+    REQUIRE(page.ok());
+    sizes.push_back(page->records.size());
+    for (const JobRecord& job : page->records) seen.push_back(job.id);
+    token = page->next_page_token;
+  } while (!token.empty());
+  CHECK(seen == newest_first);
+  CHECK(sizes == std::vector<size_t>{4, 1, 2});
+}
+
 TEMPLATE_TEST_CASE("a page token of another list, or made up, is refused", "", CATALOGS) {
   TestType harness;
   Catalog& catalog = harness.catalog();

@@ -91,6 +91,8 @@ class StrictExchange final : public engine::SegmentExchange {
   // Asked at each call, under the exchange's lock.
   std::function<absl::Status(uint32_t index)> on_read = [](uint32_t) { return absl::OkStatus(); };
   std::function<absl::Status(uint32_t index)> on_deliver = on_read;
+  // Fragments that wait to be written: so many of them are never written before the last.
+  uint32_t lag = 0;
   // Whether segments can be had where they lie.
   bool gives_in_place = false;
 
@@ -141,7 +143,7 @@ class StrictExchange final : public engine::SegmentExchange {
 
   uint32_t delivered_prefix() const override {
     const std::lock_guard lock(mutex_);
-    return prefix_;
+    return Written();
   }
 
   // The call of Transform has returned.
@@ -166,10 +168,13 @@ class StrictExchange final : public engine::SegmentExchange {
     uint32_t readers = 0;
     bool delivered = false;
   };
+  uint32_t Written() const {
+    return prefix_ == count() ? prefix_ : prefix_ - std::min(prefix_, lag);
+  }
   void NoteCall(uint32_t index) {
     if (closed_) Misuse("called after the end");
     if (states_[index].delivered) Misuse("used after its delivery");
-    if (index >= prefix_ + window_) Misuse("started beyond the window");
+    if (index >= Written() + window_) Misuse("started beyond the window");
   }
   void Misuse(const std::string& what) { misuses_.push_back(what); }
 
@@ -243,6 +248,19 @@ void CheckExecutor(const ExecutorSuite& suite) {
         CHECK(material.Wrong(exchange.fragments()) == 0);
         CHECK(exchange.misuses() == std::vector<std::string>());
       }
+    }
+  }
+
+  SECTION("a sink that lags behind holds the executor back") {
+    const Material material = Many();
+    for (const uint32_t lag : {suite.window / 2, suite.window - 1}) {
+      StrictExchange exchange(material, suite.window);
+      exchange.lag = lag;
+      const absl::Status status = Transform(suite, material, exchange);
+      INFO(status);
+      REQUIRE(status.ok());
+      CHECK(material.Wrong(exchange.fragments()) == 0);
+      CHECK(exchange.misuses() == std::vector<std::string>());
     }
   }
 

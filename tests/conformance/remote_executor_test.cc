@@ -647,6 +647,24 @@ TEST_CASE("a small image goes to a worker whole") {
   CHECK(worker.image_calls == 2);
 }
 
+TEST_CASE("a small image that needs more memory than a worker has is not sent there") {
+  ImageFixture f;
+  f.operation.equalize.method = Method::kClahe;
+  // 128 MiB of histograms.
+  f.operation.equalize.grid_x = f.operation.equalize.grid_y = 256;
+  ScriptedWorker worker("w");
+  PoolWorker entry = worker.pool_entry(1);
+  entry.memory_bytes = entry.free_memory_bytes = 128 << 20;
+  f.pool.Update(entry);
+  f.ProcessAndCheck();
+  CHECK(worker.image_calls == 0);
+  entry.memory_bytes = entry.free_memory_bytes = 256 << 20;
+  f.pool.Update(entry);
+  f.ProcessAndCheck();
+  CHECK(worker.image_calls == 1);
+  CHECK(f.pool.SegmentsDone("w") == 1);
+}
+
 TEST_CASE("a small image ends well whatever the worker does") {
   ImageFixture f;
   f.options.hold_back = absl::Milliseconds(1);

@@ -24,7 +24,7 @@ class TestClock final : public base::Clock {
  public:
   absl::Time Now() const override {
     const std::lock_guard lock(mutex_);
-    return absl::FromUnixSeconds(1'800'000'000) + passed_ + wall_shift_;
+    return absl::FromUnixSeconds(4'000'000'000) + passed_ + wall_shift_;
   }
   absl::Duration Monotonic() const override {
     const std::lock_guard lock(mutex_);

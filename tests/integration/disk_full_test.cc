@@ -14,6 +14,15 @@
 namespace histeq::integration {
 namespace {
 
+// Files of blobs below a data folder, whole or partial, with what belongs to them.
+size_t CountBlobFiles(const std::string& data_folder) {
+  size_t count = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(data_folder + "/blobs")) {
+    if (entry.is_regular_file()) ++count;
+  }
+  return count;
+}
+
 v1::UploadImageRequest::Header Header() {
   v1::UploadImageRequest::Header header;
   header.set_upload_id(NewId());
@@ -72,16 +81,67 @@ TEST_CASE("a disk that fills up in the middle of an upload") {
   const std::string large =
       EncodePng(Tiled(DecodePng(ReadFile(TestData("coffee.png")), 3), 6000, 4000));
   REQUIRE(large.size() > 20'000'000);
-  const grpc::Status status = client.Send(UploadMessages(Header(), large));
+  const v1::UploadImageRequest::Header header = Header();
+  const grpc::Status status = client.Send(UploadMessages(header, large));
   INFO(status.error_message());
   CHECK(Outcome(status) == "RESOURCE_EXHAUSTED DISK_FULL");
   CHECK(frontend.Running());
+  // Nothing is left of it, and its room is free again.
+  CHECK(CountBlobFiles(folder.File("disk/data")) == 1);
+  v1::GetUploadRequest request;
+  request.set_upload_id(header.upload_id());
+  v1::GetUploadResponse response;
+  grpc::ClientContext context;
+  SetDeadline(context);
+  CHECK(Outcome(client.calls().GetUpload(&context, request, &response)) ==
+        "NOT_FOUND UPLOAD_NOT_FOUND");
+  CHECK(client.DownloadImage(client.UploadOnly(small, "again.png").id()) == small);
 
   // What was acknowledged is there, and with room again uploads work without a restart.
   CHECK(client.DownloadImage(kept.id()) == small);
   REQUIRE(mount("tmpfs", folder.File("disk").c_str(), "tmpfs", MS_REMOUNT, "size=512m") == 0);
   const v1::Image image = client.UploadOnly(large, "large.png");
   CHECK(client.DownloadImage(image.id()) == large);
+}
+
+TEST_CASE("a frontend's disk that has no room for a result fails the job, not the service") {
+  TempFolder folder;
+  const SmallDisk disk(folder.File("disk"), "16m");
+  if (!disk.mounted()) {
+    WARN("not tried: mounting a small disk takes the right to mount");
+    return;
+  }
+  Service frontend(
+      "histeq-frontend", "frontend",
+      {"--data-dir", folder.File("disk/data"), "--disk-reserve", "0", "--max-attempts", "2"},
+      folder);
+  frontend.Start();
+  std::filesystem::create_directories(folder.File("scratch"));
+  Service coordinator("histeq-coordinator", "coordinator",
+                      {"--frontend", frontend.address(), "--scratch-dir", folder.File("scratch")},
+                      folder);
+  coordinator.Start();
+  FrontendClient client(frontend.address());
+  // The image fits, and its result beside it does not.
+  const std::string large =
+      EncodePng(Tiled(DecodePng(ReadFile(TestData("coffee.png")), 3), 2100, 2000));
+  REQUIRE(large.size() > 8'000'000);
+  REQUIRE(large.size() < 13'000'000);
+  const v1::UploadImageResponse uploaded = client.UploadToEqualize(large, "large.png");
+  const v1::Job job = client.AwaitFinal(uploaded.job().id());
+  INFO(job.ShortDebugString());
+  CHECK(job.state() == v1::JOB_STATE_FAILED);
+  CHECK(job.attempts() == 2);
+  CHECK(job.error().message().find("space") != std::string::npos);
+  CHECK(frontend.Running());
+  CHECK(coordinator.Running());
+  CHECK(client.DownloadImage(uploaded.image().id()) == large);
+
+  // With room again jobs succeed without a restart.
+  REQUIRE(mount("tmpfs", folder.File("disk").c_str(), "tmpfs", MS_REMOUNT, "size=512m") == 0);
+  const v1::Job again = client.AwaitFinal(client.UploadToEqualize(large, "large.png").job().id());
+  INFO(again.ShortDebugString());
+  CHECK(again.state() == v1::JOB_STATE_SUCCEEDED);
 }
 
 TEST_CASE("a coordinator's scratch disk that is full fails the attempt, not the service") {

@@ -101,21 +101,37 @@ Picture Tiled(const Picture& picture, uint32_t width, uint32_t height) {
   return tiled;
 }
 
-std::string EncodePng(const Picture& picture) {
+namespace {
+
+std::string WritePng(const Picture& picture, uint32_t format, const void* samples) {
   png_image image = {};
   image.version = PNG_IMAGE_VERSION;
   image.width = picture.width;
   image.height = picture.height;
-  image.format = picture.channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
+  image.format = format;
   image.flags = PNG_IMAGE_FLAG_FAST;
   std::string file(PNG_IMAGE_PNG_SIZE_MAX(image), '\0');
   png_alloc_size_t size = file.size();
-  if (png_image_write_to_memory(&image, file.data(), &size, 0, picture.samples.data(), 0,
-                                nullptr) == 0) {
+  if (png_image_write_to_memory(&image, file.data(), &size, 0, samples, 0, nullptr) == 0) {
     throw std::runtime_error(std::string("libpng: ") + image.message);
   }
   file.resize(size);
   return file;
+}
+
+}  // namespace
+
+std::string EncodePng(const Picture& picture) {
+  return WritePng(picture, picture.channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB,
+                  picture.samples.data());
+}
+
+std::string EncodePng16(const Picture& gray) {
+  std::vector<uint16_t> samples(gray.samples.size());
+  for (size_t i = 0; i < samples.size(); ++i) {
+    samples[i] = static_cast<uint16_t>((gray.samples[i] << 8) | ((i * 97) & 255));
+  }
+  return WritePng(gray, PNG_FORMAT_LINEAR_Y, samples.data());
 }
 
 namespace {

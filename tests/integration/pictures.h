@@ -27,6 +27,9 @@ Picture DecodeJpegYCbCr(const std::string& file);
 Picture Tiled(const Picture& picture, uint32_t width, uint32_t height);
 
 std::string EncodePng(const Picture& picture);
+// Gray samples of 16 bits: v * 256, and up to 255 more from pixel to pixel, so that all values
+// occur.
+std::string EncodePng16(const Picture& gray);
 // 4:2:0 when RGB.
 std::string EncodeJpeg(const Picture& picture, int quality = 90);
 

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/cancel.h"
 #include "base/status_macros.h"
 #include "capture.h"
 #include "codec/decoder.h"
@@ -21,10 +22,12 @@ absl::StatusOr<std::unique_ptr<Decoder>> OpenPng(base::ByteSource& source,
                                                  const DecodeOptions& options);
 absl::StatusOr<Fragment> EncodeJpegFragment(const EncodeSpec& spec, const RasterLayout& layout,
                                             uint32_t first_row, uint32_t rows,
-                                            std::span<const uint8_t> segment);
+                                            std::span<const uint8_t> segment,
+                                            const base::CancelToken& token);
 absl::StatusOr<Fragment> EncodePngFragment(const EncodeSpec& spec, const RasterLayout& layout,
                                            uint32_t first_row, uint32_t rows,
-                                           std::span<const uint8_t> segment);
+                                           std::span<const uint8_t> segment,
+                                           const base::CancelToken& token);
 absl::StatusOr<std::unique_ptr<Stitcher>> CreateJpegStitcher(const EncodeSpec& spec,
                                                              const Metadata& metadata,
                                                              base::ByteSink& sink);

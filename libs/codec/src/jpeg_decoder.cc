@@ -140,17 +140,20 @@ class JpegDecoder final : public Decoder {
   static void CountScans(j_common_ptr cinfo) {
     const auto* decompress = reinterpret_cast<j_decompress_ptr>(cinfo);
     const int limit = reinterpret_cast<Progress*>(cinfo->progress)->limit;
-    if (decompress->input_scan_number > limit) TooManyScans(cinfo, limit);
+    if (const int scans = decompress->input_scan_number; scans > limit)
+      TooManyScans(cinfo, scans, limit);
   }
-  static void TooManyScans(j_common_ptr cinfo, int limit) {
+  static void TooManyScans(j_common_ptr cinfo, int scans, int limit) {
     auto& errors = *reinterpret_cast<JpegErrors*>(cinfo->err);
-    SetTooManyScans(errors, limit);
+    SetTooManyScans(errors, scans, limit);
     longjmp(errors.jump, 1);
   }
-  static void SetTooManyScans(JpegErrors& errors, int limit) {
+  static void SetTooManyScans(JpegErrors& errors, int scans, int limit) {
     errors.status = base::MakeError(
-        absl::StatusCode::kInvalidArgument, fmt::format("the JPEG has more than {} scans", limit),
-        {.reason = "TOO_MANY_SCANS", .metadata = {{"limit", std::to_string(limit)}}});
+        absl::StatusCode::kInvalidArgument,
+        fmt::format("the JPEG has {} scans or more; the limit is {}", scans, limit),
+        {.reason = "TOO_MANY_SCANS",
+         .metadata = {{"limit", std::to_string(limit)}, {"actual", std::to_string(scans)}}});
   }
   static absl::Status Unsupported(const std::string& what) {
     return base::MakeError(absl::StatusCode::kInvalidArgument,

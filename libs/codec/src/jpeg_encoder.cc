@@ -54,14 +54,15 @@ class JpegCompressor {
   JpegCompressor& operator=(const JpegCompressor&) = delete;
 
   // Encodes `rows` rows as an image of their own of `height` rows; when height is larger, the file
-  // is left unfinished after them.
+  // is left unfinished after them. Once.
   absl::Status Encode(const EncodeSpec& spec, const RasterLayout& layout, uint32_t height,
-                      uint32_t rows, const uint8_t* segment, const Metadata* metadata) {
+                      uint32_t rows, const uint8_t* segment, const Metadata* metadata,
+                      const base::CancelToken& token) {
     const auto& jpeg = std::get<JpegEncodeSpec>(spec.format);
     const bool raw = jpeg.color_transform != JpegColorTransform::kRgbToYCbCr;
     // A twentieth of the samples or so; grows when that is not enough.
     out_.bytes.resize(std::max<size_t>(64 * 1024, SegmentBytes(layout, rows) / 4));
-    return JpegGuard(reinterpret_cast<j_common_ptr>(&cinfo_), errors_, [&] {
+    const absl::Status status = JpegGuard(reinterpret_cast<j_common_ptr>(&cinfo_), errors_, [&] {
       jpeg_create_compress(&cinfo_);
       cinfo_.dest = &out_.manager;
       Configure(spec, jpeg, height, metadata);
@@ -72,14 +73,17 @@ class JpegCompressor {
                             static_cast<unsigned>(piece.bytes.size()));
       }
       if (raw)
-        WriteRaw(layout, rows, segment);
+        WriteRaw(layout, rows, segment, token);
       else
-        WriteRgb(layout, rows, segment);
+        WriteRgb(layout, rows, segment, token);
+      if (!cancelled_.ok()) return;
       if (rows == height)
         jpeg_finish_compress(&cinfo_);
       else
         EndDestination(&cinfo_);
     });
+    HISTEQ_RETURN_IF_ERROR(status);
+    return cancelled_;
   }
 
   std::vector<uint8_t>& bytes() { return out_.bytes; }
@@ -128,11 +132,13 @@ class JpegCompressor {
     }
   }
 
-  void WriteRaw(const RasterLayout& layout, uint32_t rows, const uint8_t* segment) {
+  void WriteRaw(const RasterLayout& layout, uint32_t rows, const uint8_t* segment,
+                const base::CancelToken& token) {
     const uint32_t lines = layout.unit_rows;
     JSAMPROW row_pointers[4][4 * kBlock];
     JSAMPARRAY planes[4] = {row_pointers[0], row_pointers[1], row_pointers[2], row_pointers[3]};
     for (uint32_t unit = 0; unit * lines < rows; ++unit) {
+      if (Cancelled(token)) return;
       for (size_t p = 0; p < layout.planes.size(); ++p) {
         const uint64_t height = PlaneRows(layout, p, lines);
         const uint64_t stride = PlaneStride(layout.planes[p]);
@@ -144,16 +150,25 @@ class JpegCompressor {
     }
   }
 
-  void WriteRgb(const RasterLayout& layout, uint32_t rows, const uint8_t* segment) {
+  void WriteRgb(const RasterLayout& layout, uint32_t rows, const uint8_t* segment,
+                const base::CancelToken& token) {
     const uint64_t stride = PlaneStride(layout.planes[0]);
     for (uint32_t r = 0; r < rows; ++r) {
+      if (Cancelled(token)) return;
       JSAMPROW row = const_cast<JSAMPROW>(segment + r * stride);
       jpeg_write_scanlines(&cinfo_, &row, 1);
     }
   }
 
+  // Not by libjpeg's long jump: what it leaves behind stays in order.
+  bool Cancelled(const base::CancelToken& token) {
+    cancelled_ = token.Check();
+    return !cancelled_.ok();
+  }
+
   JpegErrors errors_{};
   VectorDestination out_;
+  absl::Status cancelled_;
   jpeg_compress_struct cinfo_{};
 };
 
@@ -213,10 +228,11 @@ RasterLayout HeaderLayout(const EncodeSpec& spec) {
 
 absl::StatusOr<Fragment> EncodeJpegFragment(const EncodeSpec& spec, const RasterLayout& layout,
                                             uint32_t first_row, uint32_t rows,
-                                            std::span<const uint8_t> segment) {
+                                            std::span<const uint8_t> segment,
+                                            const base::CancelToken& token) {
   JpegCompressor compressor;
   HISTEQ_RETURN_IF_ERROR(
-      compressor.Encode(spec, layout, rows, rows, segment.data(), /*metadata=*/nullptr));
+      compressor.Encode(spec, layout, rows, rows, segment.data(), /*metadata=*/nullptr, token));
   std::vector<uint8_t>& bytes = compressor.bytes();
   HISTEQ_ASSIGN_OR_RETURN(const size_t start, ScanStart(bytes));
   if (bytes.size() < start + 2) return Broken("an end");
@@ -240,7 +256,7 @@ absl::StatusOr<std::unique_ptr<Stitcher>> CreateJpegStitcher(const EncodeSpec& s
   JpegCompressor compressor;
   // The header comes out with the first row of MCUs; what follows it is thrown away.
   HISTEQ_RETURN_IF_ERROR(
-      compressor.Encode(spec, layout, spec.height, rows, black.data(), &metadata));
+      compressor.Encode(spec, layout, spec.height, rows, black.data(), &metadata, /*token=*/{}));
   HISTEQ_ASSIGN_OR_RETURN(const size_t start, ScanStart(compressor.bytes()));
   HISTEQ_RETURN_IF_ERROR(sink.Write(std::span(compressor.bytes()).first(start)));
   return std::unique_ptr<Stitcher>(std::make_unique<JpegStitcher>(sink));

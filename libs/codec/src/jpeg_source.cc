@@ -15,17 +15,19 @@ absl::Status Truncated(uint64_t bytes) {
       {.reason = "IMAGE_TRUNCATED", .metadata = {{"actual", std::to_string(bytes)}}});
 }
 
-absl::Status HeaderTooLarge(uint64_t limit) {
+absl::Status HeaderTooLarge(uint64_t limit, uint64_t actual) {
   return base::MakeError(
       absl::StatusCode::kInvalidArgument,
-      fmt::format("the JPEG has more than {} bytes before its first scan", limit),
-      {.reason = "METADATA_TOO_LARGE", .metadata = {{"limit", std::to_string(limit)}}});
+      fmt::format("the JPEG has {} bytes before its first scan or more; the limit is {}", actual,
+                  limit),
+      {.reason = "METADATA_TOO_LARGE",
+       .metadata = {{"limit", std::to_string(limit)}, {"actual", std::to_string(actual)}}});
 }
 
 // Apart, so that no destructor waits in the frame that longjmp leaves.
 absl::Status Refill(JpegSource& source) {
   if (source.in_header && source.taken_bytes > source.header_limit_bytes)
-    return HeaderTooLarge(source.header_limit_bytes);
+    return HeaderTooLarge(source.header_limit_bytes, source.taken_bytes);
   const absl::StatusOr<size_t> n = source.bytes->Read(source.buffer);
   if (!n.ok()) return n.status();
   if (*n == 0) return Truncated(source.taken_bytes);

@@ -98,7 +98,8 @@ absl::StatusOr<std::unique_ptr<Decoder>> OpenDecoder(base::ByteSource& source,
 
 absl::StatusOr<Fragment> EncodeFragment(const EncodeSpec& spec, const RasterLayout& layout,
                                         uint32_t first_row, uint32_t rows,
-                                        std::span<const uint8_t> segment) {
+                                        std::span<const uint8_t> segment,
+                                        const base::CancelToken& token) {
   const uint32_t multiple = FragmentRowMultiple(spec, layout);
   const uint64_t end = uint64_t{first_row} + rows;
   if (rows == 0 || end > spec.height || first_row % multiple != 0 ||
@@ -111,8 +112,8 @@ absl::StatusOr<Fragment> EncodeFragment(const EncodeSpec& spec, const RasterLayo
                     SegmentBytes(layout, rows)),
         {.reason = "INVALID_SEGMENT"});
   return spec.image_format() == ImageFormat::kJpeg
-             ? EncodeJpegFragment(spec, layout, first_row, rows, segment)
-             : EncodePngFragment(spec, layout, first_row, rows, segment);
+             ? EncodeJpegFragment(spec, layout, first_row, rows, segment, token)
+             : EncodePngFragment(spec, layout, first_row, rows, segment, token);
 }
 
 absl::StatusOr<std::unique_ptr<Stitcher>> CreateStitcher(const EncodeSpec& spec,

@@ -161,7 +161,8 @@ class PngStitcher final : public Stitcher {
 
 absl::StatusOr<Fragment> EncodePngFragment(const EncodeSpec& spec, const RasterLayout& layout,
                                            uint32_t, uint32_t rows,
-                                           std::span<const uint8_t> segment) {
+                                           std::span<const uint8_t> segment,
+                                           const base::CancelToken& token) {
   const auto& png = std::get<PngEncodeSpec>(spec.format);
   const size_t row_bytes = PlaneStride(layout.planes[0]);
   const bool swap = png.bits_per_sample == 16;
@@ -176,6 +177,7 @@ absl::StatusOr<Fragment> EncodePngFragment(const EncodeSpec& spec, const RasterL
   Deflater deflater(fragment.bytes);
   const uint8_t* above = nullptr;
   for (uint32_t first = 0; first < rows; first += static_cast<uint32_t>(run_rows)) {
+    HISTEQ_RETURN_IF_ERROR(token.Check());
     const auto count = static_cast<uint32_t>(std::min<size_t>(run_rows, rows - first));
     for (uint32_t r = 0; r < count; ++r) {
       const uint8_t* row = segment.data() + uint64_t{first + r} * row_bytes;

@@ -1,38 +1,20 @@
 #include "codec/scratch.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
-#include <cstring>
 #include <utility>
 
-#include "base/error.h"
+#include "base/status_macros.h"
+#include "codec/scratch_file.h"
 
 namespace histeq::codec {
 namespace {
 
 absl::Status Failed(const std::string& directory, uint64_t bytes, int error) {
-  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-  return base::MakeError(
-      absl::StatusCode::kResourceExhausted,
-      fmt::format("no scratch file of {} bytes in {}: {}", bytes, directory, std::strerror(error)),
-      {.reason = full ? "DISK_FULL" : "SCRATCH_FAILED",
-       .metadata = {{"needed", std::to_string(bytes)}}});
-}
-
-// Below zero with errno set when there is none.
-int OpenUnlinked(const std::string& directory) {
-  const int fd = open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  if (fd >= 0 || errno != EOPNOTSUPP) return fd;
-  // Some file systems (overlays, NFS) cannot do that.
-  std::string name = directory + "/histeq-scratch-XXXXXX";
-  const int named = mkostemp(name.data(), O_CLOEXEC);
-  if (named >= 0) unlink(name.c_str());
-  return named;
+  return ScratchError("a temporary file cannot be made", directory, bytes, error);
 }
 
 }  // namespace
@@ -51,8 +33,7 @@ absl::StatusOr<Scratch> Scratch::Create(uint64_t bytes, base::MemoryBudget* budg
     }
     budget->Give(static_cast<int64_t>(scratch.size_));
   }
-  const int fd = OpenUnlinked(directory);
-  if (fd < 0) return Failed(directory, bytes, errno);
+  HISTEQ_ASSIGN_OR_RETURN(const int fd, OpenScratchFile(directory));
   // Blocks are reserved now: a full disk found by a store into the mapping would be a SIGBUS.
   int reserved = 0;
   do {

@@ -36,18 +36,25 @@ absl::Status JobExchange::Deliver(uint32_t index, codec::Fragment fragment) {
   while (status_.ok()) {
     const auto next = waiting_.find(written_);
     if (next == waiting_.end()) break;
-    const codec::Fragment taken = std::move(next->second);
+    codec::Fragment taken = std::move(next->second);
     waiting_.erase(next);
     const uint32_t written = written_ + 1;
     // Others read, and leave their fragments, while a slow sink writes.
     lock.unlock();
     const absl::Status status = stitcher_.Append(taken);
+    taken = {};
     if (status.ok() && progress_ != nullptr) progress_(written);
     lock.lock();
-    if (status.ok())
-      written_ = written;
-    else
+    if (!status.ok()) {
       status_ = status;
+      break;
+    }
+    written_ = written;
+    if (prefix_grown_ == nullptr) continue;
+    // The next segment may begin while this thread writes what waits.
+    lock.unlock();
+    prefix_grown_();
+    lock.lock();
   }
   writing_ = false;
   return status_;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "codec/fragment.h"
@@ -31,12 +32,14 @@ class JobExchange final : public SegmentExchange {
   std::span<uint8_t> InPlace(uint32_t index) override;
   absl::Status Deliver(uint32_t index, codec::Fragment fragment) override;
   uint32_t delivered_prefix() const override;
+  void WatchPrefix(std::function<void()> grown) override { prefix_grown_ = std::move(grown); }
 
  private:
   const Plan plan_;
   Spool& spool_;
   codec::Stitcher& stitcher_;
   const Progress progress_;
+  std::function<void()> prefix_grown_;
   mutable std::mutex mutex_;
   // Fragments that wait for one before them, or for the thread that writes.
   std::map<uint32_t, codec::Fragment> waiting_;

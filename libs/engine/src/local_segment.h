@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/cancel.h"
 #include "engine/executor.h"
 #include "engine/segment_work.h"
 
@@ -11,6 +12,7 @@ namespace histeq::engine {
 
 // Transforms one segment on the calling thread: where it lies if it can, otherwise in `buffer`.
 absl::Status TransformAndDeliver(const TransformSpec& spec, SegmentExchange& exchange,
-                                 uint32_t index, std::vector<uint8_t>& buffer);
+                                 uint32_t index, std::vector<uint8_t>& buffer,
+                                 const base::CancelToken& token);
 
 }  // namespace histeq::engine

@@ -17,8 +17,12 @@ std::chrono::steady_clock::time_point After(absl::Duration timeout) {
 
 }  // namespace
 
-SegmentQueue::SegmentQueue(uint32_t count, uint32_t window, const base::CancelToken& token)
-    : count_(count), window_(std::max<uint32_t>(1, window)), complete_(count, false) {
+SegmentQueue::SegmentQueue(uint32_t count, uint32_t window, const base::CancelToken& token,
+                           std::function<uint32_t()> delivered_prefix)
+    : count_(count),
+      window_(std::max<uint32_t>(1, window)),
+      delivered_prefix_(std::move(delivered_prefix)),
+      complete_(count, false) {
   cancel_link_ = token.OnCancel([this, token] { Fail(token.Check()); });
 }
 
@@ -33,7 +37,8 @@ std::optional<uint32_t> SegmentQueue::Next() {
   if (!given_back_.empty()) {
     index = *given_back_.begin();
     given_back_.erase(given_back_.begin());
-  } else if (next_ < count_ && next_ - prefix_ < window_) {
+  } else if (next_ < count_ &&
+             next_ < uint64_t{delivered_prefix_ ? delivered_prefix_() : prefix_} + window_) {
     index = next_++;
   } else {
     return std::nullopt;

@@ -6,26 +6,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
-#include "base/error.h"
 #include "base/status_macros.h"
+#include "codec/scratch_file.h"
 #include "out_of_memory.h"
 
 namespace histeq::engine {
 namespace {
-
-int OpenUnlinked(const std::string& directory) {
-  const int fd = open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)) return fd;
-  // Some file systems (overlays, NFS) cannot do that.
-  std::string name = directory + "/histeq-spool-XXXXXX";
-  const int named = mkostemp(name.data(), O_CLOEXEC);
-  if (named >= 0) unlink(name.c_str());
-  return named;
-}
 
 // 0, or the error.
 int WriteAll(int fd, std::span<const uint8_t> bytes, uint64_t offset) {
@@ -101,11 +90,11 @@ absl::Status Spool::Store(uint32_t index) {
   if (!entry.in_memory) {
     HISTEQ_RETURN_IF_ERROR(OpenFile());
     if (const int error = WriteAll(fd_, {staging_.data(), entry.bytes}, file_bytes_); error != 0)
-      return Failed(
+      return codec::ScratchError(
           fmt::format("{} bytes of decoded samples, after {} bytes, cannot be written to a "
                       "temporary file",
                       entry.bytes, file_bytes_),
-          error);
+          directory_, entry.bytes, error);
   }
   std::lock_guard lock(mutex_);
   if (entry.in_memory) {
@@ -133,7 +122,8 @@ absl::Status Spool::Read(uint32_t index, uint64_t offset, std::span<uint8_t> out
     std::memcpy(out.data(), arena_.data() + entry.offset + offset, out.size());
   } else if (entry.stored && !entry.in_memory) {
     if (const int error = ReadAll(fd_, out, entry.offset + offset); error != 0)
-      return Failed("decoded samples cannot be read from a temporary file", error);
+      return codec::ScratchError("decoded samples cannot be read from a temporary file", directory_,
+                                 0, error);
   }
   // Also when it was released meanwhile: its bytes are zeros then.
   std::lock_guard lock(mutex_);
@@ -182,16 +172,8 @@ uint64_t Spool::file_bytes() const {
 
 absl::Status Spool::OpenFile() {
   if (fd_ >= 0) return absl::OkStatus();
-  fd_ = OpenUnlinked(directory_);
-  if (fd_ < 0) return Failed("a temporary file cannot be created", errno);
+  HISTEQ_ASSIGN_OR_RETURN(fd_, codec::OpenScratchFile(directory_));
   return absl::OkStatus();
-}
-
-absl::Status Spool::Failed(const std::string& what, int error) const {
-  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-  return base::MakeError(absl::StatusCode::kResourceExhausted,
-                         fmt::format("{} in {}: {}", what, directory_, std::strerror(error)),
-                         {.reason = full ? "DISK_FULL" : "SCRATCH_FAILED"});
 }
 
 }  // namespace histeq::engine

@@ -58,7 +58,6 @@ class Spool {
   std::span<uint8_t> InArena(const Entry& entry) const;
   bool TakeMemory(uint64_t bytes);
   absl::Status OpenFile();
-  absl::Status Failed(const std::string& what, int error) const;
 
   base::MemoryBudget* const budget_;
   const std::string directory_;

@@ -75,12 +75,17 @@ class RunningJob : public std::enable_shared_from_this<RunningJob> {
              const base::CancelToken& token, SubmitTask submit)
       : spec_(spec),
         exchange_(exchange),
+        token_(token),
         submit_(std::move(submit)),
-        queue_(exchange.count(), window, token) {}
+        queue_(exchange.count(), window, token,
+               [&exchange] { return exchange.delivered_prefix(); }) {}
 
   absl::Status Run(uint32_t runners) {
+    exchange_.WatchPrefix([this] { SubmitIdle(); });
     for (uint32_t i = 0; i < runners; ++i) SubmitRunner();
-    return queue_.Wait();
+    absl::Status status = queue_.Wait();
+    exchange_.WatchPrefix(nullptr);
+    return status;
   }
 
  private:
@@ -88,17 +93,32 @@ class RunningJob : public std::enable_shared_from_this<RunningJob> {
     submit_([job = shared_from_this()] { job->Step(); });
   }
 
+  // Those that found the window full: it may have moved.
+  void SubmitIdle() {
+    uint32_t runners = 0;
+    {
+      std::lock_guard lock(mutex_);
+      runners = std::exchange(idle_runners_, 0);
+    }
+    for (uint32_t i = 0; i < runners; ++i) SubmitRunner();
+  }
+
+  std::optional<uint32_t> TakeOrBecomeIdle() {
+    // A window that moves after the look finds the idle runner.
+    std::lock_guard lock(mutex_);
+    std::optional<uint32_t> index = queue_.TryTake();
+    // The window is full, or the end is near.
+    if (!index.has_value()) ++idle_runners_;
+    return index;
+  }
+
   void Step() {
     // After the end of the job the queue has nothing, and nothing else is touched.
-    const std::optional<uint32_t> index = queue_.TryTake();
-    if (!index.has_value()) {
-      // The window is full, or the end is near.
-      std::lock_guard lock(mutex_);
-      ++idle_runners_;
-      return;
-    }
+    const std::optional<uint32_t> index = TakeOrBecomeIdle();
+    if (!index.has_value()) return;
     std::vector<uint8_t> buffer = TakeBuffer();
-    if (absl::Status status = TransformAndDeliver(spec_, exchange_, *index, buffer); status.ok()) {
+    if (absl::Status status = TransformAndDeliver(spec_, exchange_, *index, buffer, token_);
+        status.ok()) {
       ReturnBuffer(std::move(buffer));
       queue_.Complete(*index);
     } else {
@@ -106,13 +126,8 @@ class RunningJob : public std::enable_shared_from_this<RunningJob> {
       queue_.GiveBack(*index);
     }
     if (queue_.over()) return;
-    uint32_t runners = 1;
-    {
-      // This segment may have opened the window.
-      std::lock_guard lock(mutex_);
-      runners += std::exchange(idle_runners_, 0);
-    }
-    for (uint32_t i = 0; i < runners; ++i) SubmitRunner();
+    SubmitRunner();
+    SubmitIdle();
   }
 
   std::vector<uint8_t> TakeBuffer() {
@@ -129,6 +144,7 @@ class RunningJob : public std::enable_shared_from_this<RunningJob> {
 
   const TransformSpec& spec_;
   SegmentExchange& exchange_;
+  const base::CancelToken token_;
   const SubmitTask submit_;
   SegmentQueue queue_;
   std::mutex mutex_;

@@ -70,11 +70,12 @@ void Admission::Leave() {
 }
 
 absl::Status Admission::TooMany(const std::string& message) const {
-  return base::MakeError(
-      absl::StatusCode::kResourceExhausted, message,
-      {.reason = "TOO_MANY_CALLS",
-       .metadata = {{"limit", fmt::format("{}", options_.max_active)}, {"what", options_.what}},
-       .retry_after = options_.retry_after});
+  return base::MakeError(absl::StatusCode::kResourceExhausted, message,
+                         {.reason = "TOO_MANY_CALLS",
+                          .metadata = {{"limit", fmt::format("{}", options_.max_active)},
+                                       {"actual", fmt::format("{}", active_ + waiting_.size() + 1)},
+                                       {"what", options_.what}},
+                          .retry_after = options_.retry_after});
 }
 
 }  // namespace histeq::rpc

@@ -117,6 +117,8 @@ ServerOptions ProgramFlags::server_options() const {
   options.listen = listen;
   options.port = port;
   options.port_file = port_file;
+  options.max_connections = max_connections;
+  options.max_streams_per_connection = max_streams;
   return options;
 }
 
@@ -173,6 +175,13 @@ Program::Program(std::string program, std::string description, int default_port)
       ->check([](const std::string& word) -> std::string {
         return word == "text" || word == "json" ? "" : "must be text or json";
       });
+  app.add_option("--max-connections", flags.max_connections,
+                 "Connections at once; more wait until others end.")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--max-streams", flags.max_streams, "Calls at once on one connection.")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 20));
   app.add_option("--drain-timeout-s", flags.drain_timeout_s,
                  "After SIGTERM, how long running work may take to end, in seconds.")
       ->type_name("SECONDS")

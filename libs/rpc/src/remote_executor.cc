@@ -10,11 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/byte_stream.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "codec/image_info.h"
 #include "engine/segment_queue.h"
 #include "engine/segment_work.h"
+#include "engine/whole_image.h"
 #include "fmt/format.h"
 #include "remote_call.h"
 #include "rpc/chunk.h"
@@ -44,6 +46,20 @@ std::optional<absl::Duration> RefusedFor(const absl::Status& status) {
   if (!detail.has_value() || !detail->retry_after.has_value()) return std::nullopt;
   return std::clamp(*detail->retry_after, absl::Milliseconds(10), absl::Seconds(30));
 }
+
+class MemorySource final : public base::ByteSource {
+ public:
+  explicit MemorySource(std::span<const uint8_t> bytes) : bytes_(bytes) {}
+  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
+    const size_t length = std::min(buffer.size(), bytes_.size());
+    std::copy_n(bytes_.begin(), length, buffer.begin());
+    bytes_ = bytes_.subspan(length);
+    return length;
+  }
+
+ private:
+  std::span<const uint8_t> bytes_;
+};
 
 void LogFault(const RemoteExecutorOptions& options, const std::string& worker,
               const std::string& segment, const absl::Status& status) {
@@ -75,10 +91,12 @@ class TransformJob : public std::enable_shared_from_this<TransformJob> {
         count_(exchange.count()),
         max_runners_(std::min<uint32_t>(count_, std::max(1u, options.window))),
         mapping_id_(MappingId(*spec.mapping)),
-        queue_(count_, std::max(1u, options.window), token),
+        queue_(count_, std::max(1u, options.window), token,
+               [&exchange] { return exchange.delivered_prefix(); }),
         segments_(count_) {
     for (uint32_t i = 0; i < count_; ++i) {
-      need_ = std::max(need_, MemoryNeed(codec::SegmentBytes(spec.layout, exchange.at(i).rows)));
+      claimant_.need_bytes = std::max(
+          claimant_.need_bytes, MemoryNeed(codec::SegmentBytes(spec.layout, exchange.at(i).rows)));
     }
   }
 
@@ -139,7 +157,6 @@ class TransformJob : public std::enable_shared_from_this<TransformJob> {
   const uint32_t count_;
   const uint32_t max_runners_;
   const std::string mapping_id_;
-  uint64_t need_ = 0;
   engine::SegmentQueue queue_;
   Claimant claimant_;
   std::vector<SegmentState> segments_;
@@ -169,6 +186,10 @@ absl::Status TransformJob::Run(const base::CancelToken& token) {
     }
     claimant_.changed.notify_all();
   });
+  exchange_.WatchPrefix([this] {
+    std::lock_guard lock(pool_->mutex);
+    claimant_.changed.notify_all();
+  });
   Lock lock(pool_->mutex);
   pool_->Enter(claimant_);
   while (true) {
@@ -195,6 +216,7 @@ absl::Status TransformJob::Run(const base::CancelToken& token) {
   claimant_.changed.wait(lock, [this] { return local_running_ == 0; });
   lock.unlock();
   for (std::thread& runner : runners_) runner.join();
+  exchange_.WatchPrefix(nullptr);
   return queue_.status();
 }
 
@@ -209,7 +231,7 @@ std::shared_ptr<TransformJob::Copy> TransformJob::TryStart() {
     return TryHedge();
   }
   pool_->SetWants(claimant_, true);
-  std::shared_ptr<PooledWorker> worker = pool_->TryAcquire(claimant_, need_);
+  std::shared_ptr<PooledWorker> worker = pool_->TryAcquire(claimant_);
   if (worker == nullptr) {
     queue_.GiveBack(*index);
     return nullptr;
@@ -241,7 +263,7 @@ std::shared_ptr<TransformJob::Copy> TransformJob::TryHedge() {
   }
   if (oldest == nullptr) return nullptr;
   std::shared_ptr<PooledWorker> worker =
-      pool_->TryAcquire(claimant_, need_, oldest->worker.get(), /*spare=*/true);
+      pool_->TryAcquire(claimant_, oldest->worker.get(), /*spare=*/true);
   if (worker == nullptr) return nullptr;
   LogEvent(LogLevel::kInfo, "segment_hedged",
            {{"job", options_.job_id},
@@ -454,7 +476,8 @@ void TransformJob::WakeLocal() {
     return;
   }
   uint32_t wanted = static_cast<uint32_t>(here_only_.size());
-  if (!pool_->AnyUsable(need_)) wanted += count_ - queue_.completed() - queue_.taken();
+  if (!pool_->AnyUsable(claimant_.need_bytes))
+    wanted += count_ - queue_.completed() - queue_.taken();
   wanted = std::min(wanted, local_.threads());
   for (; local_tasks_ < wanted; ++local_tasks_) {
     local_.Submit([self = shared_from_this()] { self->LocalTask(); });
@@ -469,7 +492,7 @@ void TransformJob::LocalTask() {
   if (!here_only_.empty()) {
     index = here_only_.front();
     here_only_.pop_front();
-  } else if (!pool_->AnyUsable(need_)) {
+  } else if (!pool_->AnyUsable(claimant_.need_bytes)) {
     index = queue_.TryTake();
   }
   if (!index.has_value()) return;
@@ -493,14 +516,15 @@ void TransformJob::LocalTask() {
 
 absl::StatusOr<codec::Fragment> TransformJob::DoHere(const Copy& copy, absl::Status& read_error) {
   const engine::Segment segment = exchange_.at(copy.index);
+  const base::CancelToken token = copy.cancel.token();
   // In place, because nobody reads it again: no worker has it, and what fails here ends the job.
   const std::span<uint8_t> lies_here = exchange_.InPlace(copy.index);
-  if (!lies_here.empty()) return engine::TransformSegment(spec_, segment, lies_here);
+  if (!lies_here.empty()) return engine::TransformSegment(spec_, segment, lies_here, token);
   const uint64_t bytes = codec::SegmentBytes(spec_.layout, segment.rows);
   const std::unique_ptr<uint8_t[]> samples(new uint8_t[bytes]);
   read_error = Read(copy, 0, {samples.get(), bytes});
   HISTEQ_RETURN_IF_ERROR(read_error);
-  return engine::TransformSegment(spec_, segment, {samples.get(), bytes});
+  return engine::TransformSegment(spec_, segment, {samples.get(), bytes}, token);
 }
 
 }  // namespace
@@ -534,14 +558,18 @@ absl::StatusOr<engine::ProcessedImage> RemoteExecutor::ProcessImage(
   request.header.set_max_pixels(limits.max_pixels);
   request.file = file;
   request.chunk_bytes = std::clamp<size_t>(options_.chunk_bytes, 1, kMaxChunkBytes);
+  MemorySource head(file);
+  HISTEQ_ASSIGN_OR_RETURN(const codec::ImageInfo info, codec::ProbeImage(head, limits));
+  HISTEQ_ASSIGN_OR_RETURN(const uint64_t work_bytes, engine::WholeImageBytes(operation, info));
   // One segment of samples at most, and an encoder that makes them larger.
   request.max_result_bytes = 8 * (file.size() + engine::kSegmentBytes) + (1 << 20);
   for (const engine::ThumbnailParameters& thumbnail : operation.thumbnails)
     request.max_result_bytes += 8 * (uint64_t{thumbnail.width} * thumbnail.height + file.size());
   request.results = engine::ResultCount(operation);
-  const uint64_t need = MemoryNeed(file.size() + engine::kSegmentBytes);
 
   Claimant claimant;
+  // The file, and a result that is about as long.
+  claimant.need_bytes = 2 * file.size() + work_bytes;
   const std::shared_ptr<void> wake = token.OnCancel([&] {
     std::lock_guard lock(pool->mutex);
     claimant.changed.notify_all();
@@ -556,8 +584,8 @@ absl::StatusOr<engine::ProcessedImage> RemoteExecutor::ProcessImage(
   for (uint32_t faults = 0; faults < options_.max_remote_tries && !token.cancelled();) {
     pool->SetWants(claimant, true);
     const absl::Duration now = pool->Now();
-    if (!pool->AnyUsable(need)) break;
-    const std::shared_ptr<PooledWorker> worker = pool->TryAcquire(claimant, need);
+    if (!pool->AnyUsable(claimant.need_bytes)) break;
+    const std::shared_ptr<PooledWorker> worker = pool->TryAcquire(claimant);
     if (worker == nullptr) {
       const absl::Duration wait =
           std::clamp(pool->NextRelease(now) - pool->Now(), absl::Milliseconds(1), kLongWait);
@@ -581,21 +609,6 @@ absl::StatusOr<engine::ProcessedImage> RemoteExecutor::ProcessImage(
       worker->faults = 0;
       pool->Release(claimant, *worker);
       leave();
-      // The header was read before the file was sent here, so this does not fail.
-      class Bytes final : public base::ByteSource {
-       public:
-        explicit Bytes(std::span<const uint8_t> bytes) : bytes_(bytes) {}
-        absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
-          const size_t length = std::min(buffer.size(), bytes_.size());
-          std::copy_n(bytes_.begin(), length, buffer.begin());
-          bytes_ = bytes_.subspan(length);
-          return length;
-        }
-
-       private:
-        std::span<const uint8_t> bytes_;
-      } source(file);
-      HISTEQ_ASSIGN_OR_RETURN(const codec::ImageInfo info, codec::ProbeImage(source, limits));
       result->pixels = uint64_t{info.width} * info.height;
       return result;
     }

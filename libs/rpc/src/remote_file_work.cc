@@ -26,7 +26,7 @@ absl::Status WithWorker(
   pool.SetWants(claimant, true);
   std::shared_ptr<PooledWorker> worker;
   while (!token.cancelled() && pool.AnyUsable(0)) {
-    worker = pool.TryAcquire(claimant, 0);
+    worker = pool.TryAcquire(claimant);
     if (worker != nullptr) break;
     claimant.changed.wait_for(lock, absl::ToChronoNanoseconds(kLongWait));
   }

@@ -248,6 +248,7 @@ absl::StatusOr<WorkerFiles::Processed> WorkerFiles::Process(const WorkerFile& fi
 
   const std::shared_ptr<WorkerPool::State> pool = pool_.state();
   Claimant claimant;
+  claimant.need_bytes = need;
   const std::shared_ptr<void> wake = token.OnCancel([&] {
     std::lock_guard lock(pool->mutex);
     claimant.changed.notify_all();
@@ -267,7 +268,7 @@ absl::StatusOr<WorkerFiles::Processed> WorkerFiles::Process(const WorkerFile& fi
     }
     const absl::Duration now = pool->Now();
     const std::shared_ptr<PooledWorker> worker =
-        pool->TryAcquire(claimant, need, /*not_on=*/nullptr, /*spare=*/false, file.storage);
+        pool->TryAcquire(claimant, /*not_on=*/nullptr, /*spare=*/false, file.storage);
     if (worker == nullptr) {
       const absl::Duration wait =
           std::clamp(pool->NextRelease(now) - pool->Now(), absl::Milliseconds(1), kLongWait);

@@ -1,6 +1,7 @@
 #include "rpc/worker_pool.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "fmt/format.h"
@@ -82,18 +83,23 @@ absl::Duration WorkerPool::State::NextRelease(absl::Duration now) const {
   return next;
 }
 
-std::shared_ptr<PooledWorker> WorkerPool::State::TryAcquire(Claimant& claimant, uint64_t bytes,
+std::shared_ptr<PooledWorker> WorkerPool::State::TryAcquire(Claimant& claimant,
                                                             const PooledWorker* not_on, bool spare,
                                                             const std::string& storage) {
+  // What the others before it need at least, which says which workers they can use.
+  uint64_t least_need = std::numeric_limits<uint64_t>::max();
+  bool others = false;
   for (const Claimant* other : claimants) {
     if (other != &claimant && other->wants && (spare || other->held < claimant.held)) {
-      return nullptr;
+      others = true;
+      least_need = std::min(least_need, other->need_bytes);
     }
   }
   std::shared_ptr<PooledWorker> best;
   double best_load = 0;
   for (const auto& [name, worker] : workers) {
-    if (worker.get() == not_on || worker->used >= worker->info.slots || !Usable(*worker, bytes)) {
+    if (worker.get() == not_on || worker->used >= worker->info.slots ||
+        !Usable(*worker, claimant.need_bytes) || (others && Usable(*worker, least_need))) {
       continue;
     }
     if (!storage.empty() && !worker->Has(storage)) continue;

@@ -53,6 +53,8 @@ struct PooledWorker {
 
 // One job, or one small image, that takes places. Guarded by State::mutex.
 struct Claimant {
+  // Memory that it needs of a worker, for one place.
+  uint64_t need_bytes = 0;
   uint32_t held = 0;
   // Would take one more now.
   bool wants = false;
@@ -80,12 +82,11 @@ struct WorkerPool::State {
   // When the first of the workers that are held back at `now` is free again; infinite when none is.
   absl::Duration NextRelease(absl::Duration now) const;
 
-  // A place on the least loaded worker but `not_on`; null when there is none, or when it is the
-  // turn of a claimant that has fewer. With `spare` only a place that nobody else wants; with
-  // `storage` only on a worker that has it.
-  std::shared_ptr<PooledWorker> TryAcquire(Claimant& claimant, uint64_t bytes,
-                                           const PooledWorker* not_on = nullptr, bool spare = false,
-                                           const std::string& storage = {});
+  // A place on the least loaded worker but `not_on`; null when there is none. A claimant that has
+  // fewer goes first, on the workers that it can use. With `spare` only a place that nobody else
+  // wants; with `storage` only on a worker that has it.
+  std::shared_ptr<PooledWorker> TryAcquire(Claimant& claimant, const PooledWorker* not_on = nullptr,
+                                           bool spare = false, const std::string& storage = {});
   void Release(Claimant& claimant, PooledWorker& worker);
   // After a failure: nothing for `time`, for longer when it failed before.
   void Punish(PooledWorker& worker, absl::Duration time);

@@ -357,7 +357,7 @@ absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint6
 
 absl::StatusOr<std::vector<NumberedJob>> ListJobRows(Database& db, std::optional<JobState> state,
                                                      const std::string& image_id, int64_t before,
-                                                     uint32_t limit) {
+                                                     uint32_t limit, uint64_t max_bytes) {
   const std::string sql = std::string("SELECT ") + kJobColumns + " FROM jobs WHERE seq < ?" +
                           (state.has_value() ? " AND state = ?" : "") +
                           (image_id.empty() ? "" : " AND image_id = ?") +
@@ -368,11 +368,23 @@ absl::StatusOr<std::vector<NumberedJob>> ListJobRows(Database& db, std::optional
   if (!image_id.empty()) statement.Bind(image_id);
   statement.Bind(static_cast<int64_t>(limit));
   std::vector<NumberedJob> jobs;
+  uint64_t bytes = 0;
   while (true) {
     HISTEQ_ASSIGN_OR_RETURN(const bool more, statement.Step());
     if (!more) return jobs;
     jobs.push_back(ReadJob(statement));
+    bytes += JobBytes(jobs.back().job);
+    if (bytes > max_bytes && jobs.size() > 1) return jobs;
   }
+}
+
+uint64_t JobBytes(const JobRecord& job) {
+  constexpr uint64_t kFixedBytes = 512;
+  uint64_t bytes = kFixedBytes + job.spec.operation.size() + job.image_name.size();
+  if (!job.error.has_value()) return bytes;
+  bytes += job.error->reason.size() + job.error->message.size();
+  for (const auto& [key, value] : job.error->metadata) bytes += key.size() + value.size() + 8;
+  return bytes;
 }
 
 absl::Status EndBackoffs(Database& db, absl::Time after, absl::Time end) {

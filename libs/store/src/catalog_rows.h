@@ -42,13 +42,17 @@ absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& se
 // Writes all that can change of a job that is now in `state` under `epoch`; INTERNAL when it is
 // not.
 absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint64_t epoch);
+// Newest first, at most `limit`; also ends after the row, from the second on, with which their
+// JobBytes are more than `max_bytes`.
 struct NumberedJob {
   int64_t seq = 0;
   JobRecord job;
 };
 absl::StatusOr<std::vector<NumberedJob>> ListJobRows(Database& db, std::optional<JobState> state,
                                                      const std::string& image_id, int64_t before,
-                                                     uint32_t limit);
+                                                     uint32_t limit, uint64_t max_bytes);
+// About what a job takes in memory and in a message.
+uint64_t JobBytes(const JobRecord& job);
 // Makes the queued jobs ready whose back-off ends after `after` and at the latest at `end`.
 absl::Status EndBackoffs(Database& db, absl::Time after, absl::Time end);
 // When the first back-off ends.

@@ -109,22 +109,30 @@ class FileBlobStore final : public BlobStore {
     {
       const std::lock_guard lock(mutex_);
       if (const auto it = writing_.find(key); it != writing_.end()) {
-        const uint64_t bytes = it->second->load();
+        const uint64_t bytes = it->second->committed.load();
         if (bytes != kUnknownBytes) return bytes;
       }
-      if (const auto it = partial_bytes_.find(key); it != partial_bytes_.end()) return it->second;
     }
     const BlobPaths paths = PathsOf(key);
+    HISTEQ_ASSIGN_OR_RETURN(const std::optional<BlobEntry> entry, Find(key));
+    if (!entry.has_value()) return uint64_t{0};
+    if (!entry->partial) return entry->size_bytes;
+    HISTEQ_ASSIGN_OR_RETURN(std::vector<Section> sections, ReadSections(paths.sections));
+    while (!sections.empty() && sections.back().end > entry->size_bytes) sections.pop_back();
+    return sections.empty() ? uint64_t{0} : sections.back().end;
+  }
+
+  absl::StatusOr<std::optional<BlobEntry>> Find(const std::string& key) override {
+    HISTEQ_RETURN_IF_ERROR(CheckKey(key));
+    const BlobPaths paths = PathsOf(key);
     // The partial file first: a blob finished meanwhile is found under its final name.
-    const Fd data(open(paths.partial.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (!data.open()) {
+    for (const bool partial : {true, false}) {
+      const std::string& path = partial ? paths.partial : paths.whole;
       struct stat info {};
-      if (errno != ENOENT) return IoError(errno, fmt::format("blob {} cannot be opened", key));
-      return stat(paths.whole.c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
+      if (lstat(path.c_str(), &info) == 0) return EntryOf(key, partial, info);
+      if (errno != ENOENT) return IoError(errno, fmt::format("file {} cannot be looked at", path));
     }
-    HISTEQ_ASSIGN_OR_RETURN(const std::vector<Section> sections, ReadSections(paths.sections));
-    HISTEQ_ASSIGN_OR_RETURN(const size_t good, CountGoodSections(data, paths.partial, sections));
-    return good == 0 ? uint64_t{0} : sections[good - 1].end;
+    return std::optional<BlobEntry>();
   }
 
   absl::StatusOr<BlobReader> OpenRead(const std::string& location,
@@ -160,7 +168,9 @@ class FileBlobStore final : public BlobStore {
 
   absl::Status Delete(const std::string& location) override {
     HISTEQ_ASSIGN_OR_RETURN(const std::string key, KeyOf(location));
-    return FileCalls::Remove(PathsOf(key).whole);
+    const BlobPaths paths = PathsOf(key);
+    HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(paths.sections));
+    return FileCalls::Remove(paths.whole);
   }
 
   absl::Status DeleteKey(const std::string& key,
@@ -172,7 +182,7 @@ class FileBlobStore final : public BlobStore {
     if (status.ok()) status = FileCalls::Remove(paths.partial);
     if (status.ok()) status = FileCalls::Remove(paths.sections);
     if (status.ok()) status = FileCalls::Remove(paths.whole);
-    Release(key, 0, false);
+    Release(key);
     return status;
   }
 
@@ -184,24 +194,47 @@ class FileBlobStore final : public BlobStore {
   }
 
   absl::Status CheckSpace(uint64_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    return CheckFree(bytes, Awaited());
+  }
+
+ private:
+  // What open writers still expect. Under the lock.
+  uint64_t Awaited() const {
+    uint64_t bytes = 0;
+    for (const auto& [key, open] : writing_) bytes += open->awaited.load();
+    return bytes;
+  }
+
+  // OK while the disk has `bytes` beyond the reserve and what is promised to others.
+  absl::Status CheckFree(uint64_t bytes, uint64_t promised) const {
     struct statvfs info {};
     if (statvfs(folder_.c_str(), &info) != 0) {
       return IoError(errno, fmt::format("the free space of {} cannot be read", folder_));
     }
     const uint64_t free_bytes = static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
-    if (free_bytes >= options_.reserve_bytes && free_bytes - options_.reserve_bytes >= bytes) {
-      return absl::OkStatus();
-    }
-    return StoreError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
-                      fmt::format("the server's disk is full: {} bytes are free, {} are needed "
-                                  "and {} more are held in reserve",
-                                  free_bytes, bytes, options_.reserve_bytes),
-                      {{"limit", std::to_string(free_bytes)},
-                       {"actual", std::to_string(bytes)},
-                       {"reserve", std::to_string(options_.reserve_bytes)}});
+    const uint64_t held = options_.reserve_bytes + promised;
+    if (free_bytes >= held && free_bytes - held >= bytes) return absl::OkStatus();
+    return StoreError(
+        absl::StatusCode::kResourceExhausted, "DISK_FULL",
+        fmt::format("the server's disk is full: {} bytes are free, {} are needed, {} more are "
+                    "held in reserve and {} for files that are being written",
+                    free_bytes, bytes, options_.reserve_bytes, promised),
+        {{"limit", std::to_string(free_bytes)},
+         {"actual", std::to_string(bytes)},
+         {"reserve", std::to_string(options_.reserve_bytes)},
+         {"promised", std::to_string(promised)}});
   }
 
- private:
+  static BlobEntry EntryOf(const std::string& key, bool partial, const struct stat& info) {
+    BlobEntry entry;
+    entry.key = key;
+    entry.partial = partial;
+    entry.size_bytes = static_cast<uint64_t>(info.st_size);
+    entry.modify_time = absl::TimeFromTimespec(info.st_mtim);
+    return entry;
+  }
+
   static absl::Status CheckKey(const std::string& key) {
     if (IsKey(key)) return absl::OkStatus();
     return StoreError(absl::StatusCode::kInvalidArgument, "BAD_BLOB_KEY",
@@ -227,48 +260,68 @@ class FileBlobStore final : public BlobStore {
     return paths;
   }
 
-  absl::StatusOr<std::shared_ptr<std::atomic<uint64_t>>> Claim(const std::string& key) {
+  absl::StatusOr<std::shared_ptr<OpenBlob>> Claim(const std::string& key) {
     const std::lock_guard lock(mutex_);
     const auto [it, added] = writing_.try_emplace(key, nullptr);
     if (!added) {
       return StoreError(absl::StatusCode::kAborted, "UPLOAD_BUSY",
                         "another call is writing this blob now");
     }
-    it->second = std::make_shared<std::atomic<uint64_t>>(kUnknownBytes);
-    partial_bytes_.erase(key);
+    it->second = std::make_shared<OpenBlob>();
     return it->second;
   }
 
-  void Release(const std::string& key, uint64_t committed, bool clean) {
+  void Release(const std::string& key) {
     const std::lock_guard lock(mutex_);
     writing_.erase(key);
-    if (clean) partial_bytes_[key] = committed;
   }
 
   absl::StatusOr<std::unique_ptr<BlobWriter>> OpenWriter(const std::string& key,
                                                          std::optional<uint64_t> expected_bytes,
                                                          bool discard_unfinished) {
     HISTEQ_RETURN_IF_ERROR(CheckKey(key));
-    HISTEQ_ASSIGN_OR_RETURN(auto committed, Claim(key));
+    HISTEQ_ASSIGN_OR_RETURN(const std::shared_ptr<OpenBlob> open, Claim(key));
     FileBlobWriter::Setup setup;
     setup.key = key;
     setup.location = LocationOf(key);
     setup.paths = PathsOf(key);
     setup.sync_bytes = options_.sync_bytes;
+    setup.sync_interval = options_.sync_interval;
+    setup.clock = options_.clock;
     setup.discard_unfinished = discard_unfinished;
-    setup.committed = std::move(committed);
-    setup.check_space = [this] { return CheckSpace(0); };
-    setup.released = [this, key](uint64_t bytes, bool clean) { Release(key, bytes, clean); };
+    setup.open = open;
+    // What was announced was checked before; others must not take what is kept free for it.
+    setup.check_space = [this, open] {
+      return open->awaited.load() > 0 ? CheckFree(0, 0) : CheckSpace(0);
+    };
+    setup.released = [this, key] { Release(key); };
     auto writer = std::make_unique<FileBlobWriter>(calls_, std::move(setup));
     if (absl::Status status = writer->Open(); !status.ok()) return status;
     if (writer->complete()) return std::unique_ptr<BlobWriter>(std::move(writer));
     const uint64_t have = writer->size_bytes();
     const uint64_t expected = std::max(expected_bytes.value_or(have), have);
-    if (absl::Status status = CheckSpace(expected - have); !status.ok()) {
+    if (absl::Status status = Reserve(*open, expected - have); !status.ok()) {
       if (have == 0) writer->Discard().IgnoreError();
       return status;
     }
     return std::unique_ptr<BlobWriter>(std::move(writer));
+  }
+
+  // Those of a finished blob wait for its registration; a day later it has come, or it never will.
+  absl::Status RemoveOldSections(const std::string& path) const {
+    struct stat info {};
+    if (lstat(path.c_str(), &info) != 0) return absl::OkStatus();
+    const absl::Time modified = absl::TimeFromTimespec(info.st_mtim);
+    if (options_.clock->Now() - modified < absl::Hours(24)) return absl::OkStatus();
+    return FileCalls::Remove(path);
+  }
+
+  // Keeps `bytes` free for the writer, or says why that cannot be.
+  absl::Status Reserve(OpenBlob& open, uint64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    HISTEQ_RETURN_IF_ERROR(CheckFree(bytes, Awaited()));
+    open.awaited.store(bytes);
+    return absl::OkStatus();
   }
 
   absl::Status ForEachIn(const std::string& folder,
@@ -286,21 +339,18 @@ class FileBlobStore final : public BlobStore {
       const std::string ending = name.substr(kKeyDigits);
       const BlobPaths paths = PathsOf(entry.key);
       if (ending == kSectionsEnding) {
-        // Left alone only where a crash came between two steps.
         if (access(paths.partial.c_str(), F_OK) == 0) continue;
         if (access(paths.whole.c_str(), F_OK) == 0) {
-          HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(paths.sections));
+          HISTEQ_RETURN_IF_ERROR(RemoveOldSections(paths.sections));
           continue;
         }
+        // Left alone only where a crash came between two steps.
       } else if (!ending.empty() && ending != kPartialEnding) {
         continue;
       }
       struct stat info {};
       if (stat((folder + "/" + name).c_str(), &info) != 0) continue;
-      entry.partial = !ending.empty();
-      entry.size_bytes = static_cast<uint64_t>(info.st_size);
-      entry.modify_time = absl::FromTimeT(info.st_mtime);
-      HISTEQ_RETURN_IF_ERROR(visit(entry));
+      HISTEQ_RETURN_IF_ERROR(visit(EntryOf(entry.key, !ending.empty(), info)));
     }
     return absl::OkStatus();
   }
@@ -310,10 +360,7 @@ class FileBlobStore final : public BlobStore {
   const FileCalls calls_;
   std::mutex mutex_;
   // Keys with an open writer, and what it has committed; or being deleted.
-  std::map<std::string, std::shared_ptr<std::atomic<uint64_t>>> writing_;
-  // Partial blobs that a writer of this process left in good order: no need to read them again to
-  // know their size.
-  std::map<std::string, uint64_t> partial_bytes_;
+  std::map<std::string, std::shared_ptr<OpenBlob>> writing_;
 };
 
 }  // namespace

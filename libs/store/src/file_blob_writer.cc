@@ -27,46 +27,65 @@ FileBlobWriter::~FileBlobWriter() {
   } else if (!complete_ && !discarded_ && broken_.ok() && size_ > committed_bytes()) {
     Sync().IgnoreError();
   }
-  setup_.released(committed_bytes(), !complete_ && !discarded_ && broken_.ok());
+  setup_.released();
 }
 
 absl::Status FileBlobWriter::Open() {
+  synced_ = setup_.clock->Monotonic();
   const absl::Status status = OpenFiles();
   return status.ok() ? status : Broken(status);
 }
 
 absl::Status FileBlobWriter::OpenFiles() {
   if (Fd whole(open(setup_.paths.whole.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)); whole.open()) {
-    struct stat info {};
-    if (fstat(whole.get(), &info) != 0) {
-      return IoError(errno, fmt::format("file {} cannot be looked at", setup_.paths.whole));
-    }
-    HISTEQ_RETURN_IF_ERROR(
-        HashFile(whole, setup_.paths.whole, static_cast<uint64_t>(info.st_size)));
-    // The writer that renamed it may have failed to make that durable.
-    HISTEQ_RETURN_IF_ERROR(calls_.SyncFolder(setup_.paths.folder));
-    HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(setup_.paths.sections));
-    complete_ = true;
-    setup_.committed->store(size_);
-    return absl::OkStatus();
+    return OpenWhole(whole);
   }
   HISTEQ_ASSIGN_OR_RETURN(data_, calls_.Open(setup_.paths.partial, true));
-  HISTEQ_ASSIGN_OR_RETURN(const std::vector<Section> sections, ReadSections(setup_.paths.sections));
-  HISTEQ_ASSIGN_OR_RETURN(section_count_, CountGoodSections(data_, setup_.paths.partial, sections));
-  const uint64_t good_bytes = section_count_ == 0 ? 0 : sections[section_count_ - 1].end;
+  HISTEQ_ASSIGN_OR_RETURN(std::vector<Section> sections, ReadSections(setup_.paths.sections));
+  HISTEQ_RETURN_IF_ERROR(DropBadSections(data_, setup_.paths.partial, sections));
+  section_count_ = sections.size();
+  const uint64_t good_bytes = sections.empty() ? 0 : sections.back().end;
   HISTEQ_RETURN_IF_ERROR(FileCalls::Truncate(data_, good_bytes, setup_.paths.partial));
   if (section_count_ > 0) {
     HISTEQ_ASSIGN_OR_RETURN(sections_file_, calls_.Open(setup_.paths.sections, true));
     HISTEQ_RETURN_IF_ERROR(
         FileCalls::Truncate(sections_file_, section_count_ * kSectionBytes, setup_.paths.sections));
     folder_synced_ = true;
+    HISTEQ_RETURN_IF_ERROR(ResumeAfter(sections.back(), data_, setup_.paths.partial));
   } else {
     HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(setup_.paths.sections));
   }
-  HISTEQ_RETURN_IF_ERROR(HashFile(data_, setup_.paths.partial, good_bytes));
   flushed_ = size_;
-  setup_.committed->store(size_);
+  setup_.open->committed.store(size_);
   return absl::OkStatus();
+}
+
+absl::Status FileBlobWriter::OpenWhole(const Fd& whole) {
+  struct stat info {};
+  if (fstat(whole.get(), &info) != 0) {
+    return IoError(errno, fmt::format("file {} cannot be looked at", setup_.paths.whole));
+  }
+  const auto size = static_cast<uint64_t>(info.st_size);
+  HISTEQ_ASSIGN_OR_RETURN(const std::vector<Section> sections, ReadSections(setup_.paths.sections));
+  if (!sections.empty() && sections.back().end == size) {
+    HISTEQ_RETURN_IF_ERROR(ResumeAfter(sections.back(), whole, setup_.paths.whole));
+  } else {
+    // So small that it was never synced before its end.
+    HISTEQ_RETURN_IF_ERROR(HashFile(whole, setup_.paths.whole, size));
+  }
+  section_count_ = sections.size();
+  // The writer that renamed it may have failed to make that durable.
+  HISTEQ_RETURN_IF_ERROR(calls_.SyncFolder(setup_.paths.folder));
+  complete_ = true;
+  setup_.open->committed.store(size_);
+  return absl::OkStatus();
+}
+
+absl::Status FileBlobWriter::ResumeAfter(const Section& section, const Fd& fd,
+                                         const std::string& path) {
+  size_ = section.end - section.end % Sha256::kBlockBytes;
+  hash_.Resume(section.chain, size_);
+  return HashFile(fd, path, section.end);
 }
 
 absl::Status FileBlobWriter::HashFile(const Fd& fd, const std::string& path, uint64_t size) {
@@ -83,6 +102,7 @@ absl::Status FileBlobWriter::HashFile(const Fd& fd, const std::string& path, uin
 
 absl::Status FileBlobWriter::Broken(absl::Status status) {
   if (broken_.ok()) broken_ = status;
+  setup_.open->awaited.store(0);
   return status;
 }
 
@@ -100,6 +120,10 @@ absl::Status FileBlobWriter::Write(std::span<const uint8_t> bytes) {
     return Broken(std::move(status));
   }
   if (size_ - committed_bytes() >= setup_.sync_bytes) return Sync();
+  // Nobody continues a blob that is discarded unfinished.
+  if (!setup_.discard_unfinished && setup_.clock->Monotonic() - synced_ >= setup_.sync_interval) {
+    return Sync();
+  }
   return absl::OkStatus();
 }
 
@@ -115,6 +139,9 @@ absl::Status FileBlobWriter::Append(std::span<const uint8_t> bytes) {
   section_crc_ = base::Crc32c(section_crc_, bytes);
   hash_.Update(bytes);
   size_ += bytes.size();
+  // On the disk it counts as used.
+  const uint64_t awaited = setup_.open->awaited.load();
+  setup_.open->awaited.store(awaited - std::min<uint64_t>(awaited, bytes.size()));
   return absl::OkStatus();
 }
 
@@ -130,7 +157,7 @@ absl::Status FileBlobWriter::Sync() {
     if (!file.ok()) return Broken(file.status());
     sections_file_ = *std::move(file);
   }
-  const std::vector<uint8_t> record = EncodeSection({size_, section_crc_});
+  const std::vector<uint8_t> record = EncodeSection({size_, section_crc_, hash_.Chain()});
   absl::Status status =
       calls_.WriteAt(sections_file_, section_count_ * kSectionBytes, record, setup_.paths.sections);
   if (status.ok()) status = calls_.Sync(sections_file_, setup_.paths.sections);
@@ -145,7 +172,8 @@ absl::Status FileBlobWriter::Sync() {
   ++section_count_;
   section_crc_ = 0;
   flushed_ = size_;
-  setup_.committed->store(size_);
+  synced_ = setup_.clock->Monotonic();
+  setup_.open->committed.store(size_);
   return absl::OkStatus();
 }
 
@@ -176,25 +204,31 @@ absl::StatusOr<BlobInfo> FileBlobWriter::Finish(const BlobExpectation& expectati
     return status;
   }
   if (!complete_) {
-    absl::Status status = calls_.Sync(data_, setup_.paths.partial);
+    // Where there are sections the blob is large: with a last one nobody has to read it all to open
+    // it again.
+    const bool kept = section_count_ > 0 && !setup_.discard_unfinished;
+    absl::Status status = kept ? Sync() : calls_.Sync(data_, setup_.paths.partial);
     if (status.ok()) status = calls_.Rename(setup_.paths.partial, setup_.paths.whole);
     if (!status.ok()) return Broken(std::move(status));
     complete_ = true;
     status = calls_.SyncFolder(setup_.paths.folder);
     if (!status.ok()) return Broken(std::move(status));
-    if (section_count_ > 0) FileCalls::Remove(setup_.paths.sections).IgnoreError();
-    setup_.committed->store(size_);
+    if (setup_.discard_unfinished) Registered();
+    setup_.open->committed.store(size_);
   }
   finished_ = true;
   return BlobInfo{setup_.location, size_, hash_.Digest()};
 }
 
+void FileBlobWriter::Registered() { FileCalls::Remove(setup_.paths.sections).IgnoreError(); }
+
 absl::Status FileBlobWriter::Discard() {
   discarded_ = true;
+  setup_.open->awaited.store(0);
   const absl::Status removed =
       FileCalls::Remove(complete_ ? setup_.paths.whole : setup_.paths.partial);
   HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(setup_.paths.sections));
-  setup_.committed->store(0);
+  setup_.open->committed.store(0);
   if (broken_.ok()) {
     broken_ = StoreError(absl::StatusCode::kFailedPrecondition, "BLOB_DISCARDED",
                          fmt::format("blob {} was discarded", setup_.key));

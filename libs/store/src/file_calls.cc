@@ -34,7 +34,7 @@ absl::Status FileCalls::WriteAt(const Fd& fd, uint64_t offset, std::span<const u
     }
     if (written < 0) {
       if (error == EINTR) continue;
-      return IoError(error, fmt::format("file {} cannot be written", path));
+      return IoError(error, fmt::format("file {} cannot be written", path), path, bytes.size());
     }
     offset += static_cast<uint64_t>(written);
     bytes = bytes.subspan(static_cast<size_t>(written));

@@ -48,7 +48,11 @@ JobRecord AfterFailure(JobRecord job, FailOutcome outcome, const JobError& error
   job.error = error;
   if (job.attempts >= limits.max_attempts) {
     job.error->message =
-        fmt::format("gave up after {} attempts; the last one: {}", job.attempts, error.message);
+        fmt::format("gave up after {} attempts, of {} that are allowed; the last one: {}",
+                    job.attempts, limits.max_attempts, error.message);
+    // `limit` and `actual` are the last error's own.
+    job.error->metadata["attempts"] = std::to_string(job.attempts);
+    job.error->metadata["max_attempts"] = std::to_string(limits.max_attempts);
     return Ended(std::move(job), JobState::kFailed, now);
   }
   const absl::Time not_before = now + BackoffAfter(job.attempts, limits, random);

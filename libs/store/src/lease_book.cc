@@ -12,7 +12,38 @@ void LeaseBook::Add(const JobRecord& job) {
   entry.coordinator = job.coordinator;
   entry.epoch = job.epoch;
   entry.cancel = job.cancel_requested;
-  entry.deadline = clock_.Monotonic() + ttl_;
+  entry.given = clock_.Monotonic();
+  entry.deadline = entry.given + ttl_;
+}
+
+void LeaseBook::AddLoaded(const JobRecord& job) {
+  Add(job);
+  const std::lock_guard lock(mutex_);
+  Entry& entry = entries_[job.id];
+  entry.used = true;
+  entry.deadline = absl::InfiniteDuration();
+}
+
+void LeaseBook::StartTerms() {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(started_, true)) return;
+  for (auto& [job_id, entry] : entries_) {
+    entry.deadline = std::min(entry.deadline, clock_.Monotonic() + ttl_);
+  }
+}
+
+void LeaseBook::MarkUsed(const std::string& job_id, uint64_t epoch) {
+  const std::lock_guard lock(mutex_);
+  if (Entry* entry = Find(job_id, epoch); entry != nullptr) entry->used = true;
+}
+
+void LeaseBook::EndUnheard(const std::string& coordinator) {
+  const std::lock_guard lock(mutex_);
+  const absl::Duration now = clock_.Monotonic();
+  for (auto& [job_id, entry] : entries_) {
+    if (entry.used || entry.coordinator != coordinator || now - entry.given < ttl_ / 4) continue;
+    entry.deadline = std::min(entry.deadline, now);
+  }
 }
 
 LeaseBook::Entry* LeaseBook::Find(const std::string& job_id, uint64_t epoch) {
@@ -39,6 +70,7 @@ LeaseBook::Renewal LeaseBook::Renew(const std::string& coordinator, const HeldLe
   Renewal renewal;
   Entry* entry = Find(held.job_id, held.epoch);
   if (entry == nullptr || entry->expiring || entry->coordinator != coordinator) return renewal;
+  entry->used = true;
   entry->deadline = clock_.Monotonic() + ttl_;
   renewal.verdict = entry->cancel ? LeaseVerdict::kCancel : LeaseVerdict::kRenewed;
   renewal.progress_moved = entry->progress != held.progress;
@@ -53,7 +85,7 @@ std::vector<LeaseBook::Expired> LeaseBook::TakeExpired() {
   for (auto& [job_id, entry] : entries_) {
     if (entry.expiring || entry.deadline > now) continue;
     entry.expiring = true;
-    expired.push_back({job_id, entry.epoch});
+    expired.push_back({job_id, entry.epoch, entry.used});
   }
   return expired;
 }

@@ -30,6 +30,7 @@ std::vector<uint8_t> EncodeSection(const Section& section) {
   std::vector<uint8_t> bytes;
   PutLittle(bytes, section.end, 8);
   PutLittle(bytes, section.crc32c, 4);
+  for (const uint32_t word : section.chain) PutLittle(bytes, word, 4);
   PutLittle(bytes, base::Crc32c(bytes), 4);
   return bytes;
 }
@@ -49,31 +50,36 @@ absl::StatusOr<std::vector<Section>> ReadSections(const std::string& path) {
     Section section;
     section.end = GetLittle(all.subspan(0, 8));
     section.crc32c = static_cast<uint32_t>(GetLittle(all.subspan(8, 4)));
-    if (GetLittle(all.subspan(12, 4)) != base::Crc32c(all.first(12)) || section.end <= before)
-      break;
+    for (size_t i = 0; i < section.chain.size(); ++i) {
+      section.chain[i] = static_cast<uint32_t>(GetLittle(all.subspan(12 + 4 * i, 4)));
+    }
+    const std::span<const uint8_t> checked = all.first(kSectionBytes - 4);
+    if (GetLittle(all.last(4)) != base::Crc32c(checked) || section.end <= before) break;
     before = section.end;
     sections.push_back(section);
   }
   return sections;
 }
 
-absl::StatusOr<size_t> CountGoodSections(const Fd& data, const std::string& path,
-                                         const std::vector<Section>& sections) {
+absl::Status DropBadSections(const Fd& data, const std::string& path,
+                             std::vector<Section>& sections) {
   std::vector<uint8_t> buffer(kReadBytes);
-  uint64_t offset = 0;
-  for (size_t i = 0; i < sections.size(); ++i) {
+  for (; !sections.empty(); sections.pop_back()) {
+    const Section& last = sections.back();
+    uint64_t offset = sections.size() > 1 ? sections[sections.size() - 2].end : 0;
     uint32_t crc = 0;
-    while (offset < sections[i].end) {
-      const uint64_t left = sections[i].end - offset;
+    bool whole = true;
+    while (whole && offset < last.end) {
+      const uint64_t left = last.end - offset;
       const std::span<uint8_t> wanted(buffer.data(), std::min<uint64_t>(left, buffer.size()));
       HISTEQ_ASSIGN_OR_RETURN(const size_t size, FileCalls::ReadAt(data, offset, wanted, path));
-      if (size < wanted.size()) return i;
+      whole = size == wanted.size();
       crc = base::Crc32c(crc, wanted);
       offset += size;
     }
-    if (crc != sections[i].crc32c) return i;
+    if (whole && crc == last.crc32c) break;
   }
-  return sections.size();
+  return absl::OkStatus();
 }
 
 }  // namespace histeq::store

@@ -1,20 +1,15 @@
 #include "store/sha256.h"
 
-#include <openssl/evp.h>
+// The interface that replaces it hides the state that a partial blob is continued from.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 
 #include <algorithm>
-#include <new>
 
 namespace histeq::store {
 
 struct Sha256::Context {
-  EVP_MD_CTX* evp = EVP_MD_CTX_new();
-  Context() {
-    if (evp == nullptr) throw std::bad_alloc();
-  }
-  ~Context() { EVP_MD_CTX_free(evp); }
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
+  SHA256_CTX sha{};
 };
 
 Sha256::Sha256() : context_(std::make_unique<Context>()) { Reset(); }
@@ -23,19 +18,32 @@ Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
 void Sha256::Update(std::span<const uint8_t> bytes) {
-  EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size());
+  SHA256_Update(&context_->sha, bytes.data(), bytes.size());
 }
 
 Sha256Digest Sha256::Digest() const {
   // A copy, since finishing ends a context.
-  Context copy;
-  EVP_MD_CTX_copy_ex(copy.evp, context_->evp);
+  SHA256_CTX copy = context_->sha;
   Sha256Digest digest{};
-  EVP_DigestFinal_ex(copy.evp, digest.data(), nullptr);
+  SHA256_Final(digest.data(), &copy);
   return digest;
 }
 
-void Sha256::Reset() { EVP_DigestInit_ex(context_->evp, EVP_sha256(), nullptr); }
+Sha256Chain Sha256::Chain() const {
+  Sha256Chain chain{};
+  std::copy_n(context_->sha.h, chain.size(), chain.begin());
+  return chain;
+}
+
+void Sha256::Resume(const Sha256Chain& chain, uint64_t bytes) {
+  Reset();
+  std::copy(chain.begin(), chain.end(), context_->sha.h);
+  // The length so far, in bits.
+  context_->sha.Nl = static_cast<uint32_t>(bytes << 3);
+  context_->sha.Nh = static_cast<uint32_t>(bytes >> 29);
+}
+
+void Sha256::Reset() { SHA256_Init(&context_->sha); }
 
 Sha256Digest Sha256Of(std::span<const uint8_t> bytes) {
   Sha256 hash;

@@ -249,10 +249,10 @@ absl::Status SqliteCatalog::Load() {
   }
   int64_t before = kNewest;
   while (true) {
-    HISTEQ_ASSIGN_OR_RETURN(const auto running,
-                            ListJobRows(db, JobState::kRunning, "", before, 1000));
+    HISTEQ_ASSIGN_OR_RETURN(const auto running, ListJobRows(db, JobState::kRunning, "", before,
+                                                            1000, limits_.max_page_bytes));
     if (running.empty()) break;
-    for (const NumberedJob& numbered : running) leases_.Add(numbered.job);
+    for (const NumberedJob& numbered : running) leases_.AddLoaded(numbered.job);
     before = running.back().seq;
   }
   HISTEQ_ASSIGN_OR_RETURN(const auto waiting, FindNextWaiting(db));
@@ -725,11 +725,16 @@ absl::StatusOr<Page<JobRecord>> SqliteCatalog::ListJobs(const JobFilter& filter,
   }
   const uint32_t size = PageSize(page_size);
   HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
-  HISTEQ_ASSIGN_OR_RETURN(
-      auto rows, ListJobRows(snapshot.db(), filter.state, filter.image_id, before, size + 1));
+  HISTEQ_ASSIGN_OR_RETURN(auto rows, ListJobRows(snapshot.db(), filter.state, filter.image_id,
+                                                 before, size + 1, limits_.max_page_bytes));
   Page<JobRecord> page;
-  if (rows.size() > size) {
-    rows.resize(size);
+  size_t fitting = 0;
+  for (uint64_t bytes = 0; fitting < std::min<size_t>(rows.size(), size); ++fitting) {
+    bytes += JobBytes(rows[fitting].job);
+    if (bytes > limits_.max_page_bytes && fitting > 0) break;
+  }
+  if (fitting < rows.size()) {
+    rows.resize(fitting);
     page.next_page_token = MakePageToken(page_token_key_, list, rows.back().seq);
   }
   for (NumberedJob& row : rows) {
@@ -892,6 +897,7 @@ absl::StatusOr<JobRecord> SqliteCatalog::FindLeased(Database& db, const std::str
 absl::StatusOr<Lease> SqliteCatalog::GetLease(const std::string& job_id, uint64_t epoch) {
   HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
   HISTEQ_ASSIGN_OR_RETURN(JobRecord job, FindLeased(snapshot.db(), job_id, epoch));
+  leases_.MarkUsed(job_id, epoch);
   return DescribeLease(snapshot.db(), std::move(job));
 }
 
@@ -903,6 +909,7 @@ std::vector<LeaseVerdict> SqliteCatalog::Renew(const std::string& coordinator,
     verdicts.push_back(renewal.verdict);
     if (renewal.progress_moved) HintJob(held.job_id);
   }
+  leases_.EndUnheard(coordinator);
   return verdicts;
 }
 
@@ -990,6 +997,7 @@ absl::StatusOr<JobRecord> SqliteCatalog::Fail(const std::string& job_id, uint64_
 }
 
 absl::StatusOr<std::vector<JobRecord>> SqliteCatalog::ExpireLeases() {
+  leases_.StartTerms();
   if (!leases_.AnyExpired()) return std::vector<JobRecord>();
   return Write([&](WriteContext& context) -> absl::StatusOr<std::vector<JobRecord>> {
     const std::vector<LeaseBook::Expired> expired = leases_.TakeExpired();
@@ -1000,7 +1008,10 @@ absl::StatusOr<std::vector<JobRecord>> SqliteCatalog::ExpireLeases() {
       // Ended by an earlier change of this batch.
       if (!job.has_value() || job->state != JobState::kRunning || job->epoch != lease.epoch)
         continue;
-      JobRecord after = AfterExpiry(*std::move(job), limits_, Now());
+      // The answer to LeaseNext was lost: nobody's attempt, and nobody's death.
+      JobRecord after = lease.used ? AfterExpiry(*std::move(job), limits_, Now())
+                                   : AfterFailure(*std::move(job), FailOutcome::kHandBack,
+                                                  JobError(), limits_, Now(), Random());
       after.progress = JobProgress();
       HISTEQ_RETURN_IF_ERROR(EndLease(context, after));
       jobs.push_back(std::move(after));
@@ -1013,6 +1024,18 @@ absl::StatusOr<std::vector<JobRecord>> SqliteCatalog::ExpireLeases() {
 
 absl::Status SqliteCatalog::RegisterCoordinator(const CoordinatorRecord& coordinator) {
   return writes_.Run([&](WriteContext& context) -> absl::Status {
+    {
+      const std::lock_guard lock(coordinators_mutex_);
+      if (coordinators_.size() >= limits_.max_coordinators &&
+          coordinators_.count(coordinator.name) == 0) {
+        return StoreError(
+            absl::StatusCode::kResourceExhausted, "TOO_MANY_COORDINATORS",
+            fmt::format("{} coordinators are on the list, {} may be: remove those that are gone",
+                        coordinators_.size(), limits_.max_coordinators),
+            {{"limit", std::to_string(limits_.max_coordinators)},
+             {"actual", std::to_string(coordinators_.size())}});
+      }
+    }
     HISTEQ_ASSIGN_OR_RETURN(Statement statement,
                             context.db.Prepare("INSERT INTO coordinators VALUES (?, ?) ON CONFLICT "
                                                "DO UPDATE SET address = excluded.address"));

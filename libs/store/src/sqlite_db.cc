@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <sys/statvfs.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -27,16 +31,45 @@ int WriteErrno(sqlite3* db, int code) {
   return error;
 }
 
+int64_t Pragma(sqlite3* db, const char* sql) {
+  sqlite3_stmt* stmt = nullptr;
+  int64_t value = 0;
+  if (sqlite3_prepare_v2(db, sql, -1, &stmt, nullptr) == SQLITE_OK &&
+      sqlite3_step(stmt) == SQLITE_ROW) {
+    value = sqlite3_column_int64(stmt, 0);
+  }
+  sqlite3_finalize(stmt);
+  return value;
+}
+
+// What the catalog's file has, and may have: by its own limit, and by what the disk has free.
+std::map<std::string, std::string> FullFacts(sqlite3* db) {
+  if (db == nullptr) return {};
+  const int64_t page_bytes = Pragma(db, "PRAGMA page_size");
+  const int64_t actual = Pragma(db, "PRAGMA page_count") * page_bytes;
+  int64_t limit = Pragma(db, "PRAGMA max_page_count") * page_bytes;
+  const char* const file = sqlite3_db_filename(db, "main");
+  struct statvfs info {};
+  if (file != nullptr && statvfs(file, &info) == 0) {
+    limit = std::min(limit, actual + static_cast<int64_t>(info.f_bavail * info.f_frsize));
+  }
+  return {{"limit", std::to_string(limit)}, {"actual", std::to_string(actual)}};
+}
+
 }  // namespace
 
 absl::Status SqliteError(sqlite3* db, int code) {
   // Also with a null `db`.
   const std::string what = db == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(db);
   switch (code & 0xFF) {
-    case SQLITE_FULL:
-      return StoreError(
-          absl::StatusCode::kResourceExhausted, "DISK_FULL",
-          fmt::format("the catalog cannot grow, the server's disk is full ({})", what));
+    case SQLITE_FULL: {
+      std::map<std::string, std::string> facts = FullFacts(db);
+      return StoreError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
+                        fmt::format("the catalog cannot grow beyond its {} bytes, {} are the most "
+                                    "it may have or the disk has room for ({})",
+                                    facts["actual"], facts["limit"], what),
+                        std::move(facts));
+    }
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return StoreError(

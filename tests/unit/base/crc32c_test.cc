@@ -9,6 +9,17 @@
 namespace histeq::base {
 namespace {
 
+// Bit by bit, from the definition: reflected polynomial 0x1EDC6F41.
+uint32_t SlowCrc32c(uint32_t crc, std::span<const uint8_t> bytes) {
+  uint32_t state = ~crc;
+  for (const uint8_t byte : bytes) {
+    state ^= byte;
+    for (int bit = 0; bit < 8; ++bit)
+      state = (state >> 1) ^ ((state & 1) != 0 ? uint32_t{0x82F63B78} : 0);
+  }
+  return ~state;
+}
+
 std::vector<uint8_t> Bytes(const std::string& text) { return {text.begin(), text.end()}; }
 
 TEST_CASE("CRC-32C gives the known answers") {
@@ -26,19 +37,18 @@ TEST_CASE("CRC-32C gives the known answers") {
   };
   for (const auto& [bytes, crc] : known) {
     CHECK(Crc32c(bytes) == crc);
-    CHECK(Crc32cPortable(0, bytes) == crc);
+    CHECK(SlowCrc32c(0, bytes) == crc);
   }
 }
 
-TEST_CASE(
-    "CRC-32C by instruction equals that by table at every size and alignment, whole or in parts") {
+TEST_CASE("CRC-32C equals its definition at every size and alignment, whole or in parts") {
   std::mt19937 random(7);
-  std::vector<uint8_t> bytes(300);
+  std::vector<uint8_t> bytes(700);
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
   for (size_t start = 0; start < 9; ++start) {
     for (size_t size = 0; start + size <= bytes.size(); ++size) {
       const std::span<const uint8_t> part(bytes.data() + start, size);
-      const uint32_t crc = Crc32cPortable(0, part);
+      const uint32_t crc = SlowCrc32c(0, part);
       REQUIRE(Crc32c(part) == crc);
       const size_t cut = size / 3;
       REQUIRE(Crc32c(Crc32c(part.first(cut)), part.subspan(cut)) == crc);

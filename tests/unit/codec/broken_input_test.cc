@@ -6,8 +6,11 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
+#include <map>
 #include <set>
+#include <string>
 
+#include "base/error.h"
 #include "codec_run.h"
 #include "jpeg_writer.h"
 #include "memory_stream.h"
@@ -308,6 +311,10 @@ TEST_CASE("too many scans") {
   CHECK(with_limit(5) == "INVALID_ARGUMENT TOO_MANY_SCANS");
   CHECK(with_limit(9) == "INVALID_ARGUMENT TOO_MANY_SCANS");
   CHECK(with_limit(10) == "OK");
+  const auto detail =
+      base::GetErrorDetail(DecodeAll(file, {.limits = {.max_jpeg_scans = 5}}).status());
+  REQUIRE(detail.has_value());
+  CHECK(detail->metadata == std::map<std::string, std::string>{{"limit", "5"}, {"actual", "6"}});
 }
 
 }  // namespace

@@ -187,6 +187,11 @@ TEST_CASE("metadata beyond the limit") {
   for (int i = 0; i < 20; ++i) kind.markers.push_back({0xE1, std::vector<uint8_t>(60'000, 'x')});
   const auto jpeg = WriteJpeg(kind);
   CHECK(ProbeReason(jpeg, {.max_metadata_bytes = 500'000}) == large);
+  const auto facts = Facts(Probe(jpeg, {.max_metadata_bytes = 500'000}).status());
+  REQUIRE(facts.contains("actual"));
+  CHECK(facts.at("limit") == "500000");
+  CHECK(std::stoull(facts.at("actual")) > 500'000);
+  CHECK(std::stoull(facts.at("actual")) <= jpeg.size());
   CHECK(ProbeReason(jpeg, {.max_metadata_bytes = 2'000'000}) == "OK");
   CHECK(Reason(DecodeAll(jpeg, {.limits = {.max_metadata_bytes = 500'000}}).status()) == large);
   CHECK(Reason(DecodeAll(jpeg, {.limits = {.max_metadata_bytes = 2'000'000}}).status()) == "OK");

@@ -1,12 +1,16 @@
 // What must wait whole waits within the budget or in an unlinked file, and leaves nothing.
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 
+#include "base/error.h"
+#include "codec/scratch_file.h"
 #include "codec_run.h"
 #include "jpeg_writer.h"
 #include "memory_stream.h"
@@ -129,6 +133,48 @@ TEST_CASE("a scratch folder that is full") {
   std::signal(SIGXFSZ, handler);
   for (const auto& reason : reasons) CHECK(reason == "RESOURCE_EXHAUSTED DISK_FULL");
   CHECK(folder.empty());
+}
+
+TEST_CASE("a scratch file has no name, also where the file system needs one to make it") {
+  const int refusal = GENERATE(0, EOPNOTSUPP, EISDIR, EINVAL, ENOENT);
+  CAPTURE(refusal);
+  TempFolder folder;
+  const auto fd = OpenScratchFile(folder.path(), refusal);
+  REQUIRE(Reason(fd.status()) == "OK");
+  CHECK(folder.empty());
+  struct stat info {};
+  REQUIRE(fstat(*fd, &info) == 0);
+  CHECK(info.st_nlink == 0);
+  CHECK(info.st_size == 0);
+  CHECK((info.st_mode & 0777) == 0600);
+  char byte = 'a';
+  CHECK(pwrite(*fd, &byte, 1, 5) == 1);
+  byte = 0;
+  CHECK(pread(*fd, &byte, 1, 5) == 1);
+  CHECK(byte == 'a');
+  close(*fd);
+  // In a folder that is missing neither way leads to a file.
+  CHECK(Reason(OpenScratchFile(folder.path() + "/missing", refusal).status()) ==
+        "RESOURCE_EXHAUSTED SCRATCH_FAILED");
+  // Other refusals are final.
+  CHECK(Reason(OpenScratchFile(folder.path(), EACCES).status()) ==
+        "RESOURCE_EXHAUSTED SCRATCH_FAILED");
+}
+
+TEST_CASE("a scratch disk without room says how much there is and how much was needed") {
+  const auto facts = [](int error) {
+    return base::GetErrorDetail(ScratchError("it cannot be written", "/tmp", 12345, error))
+        ->metadata;
+  };
+  const auto full = facts(ENOSPC);
+  CHECK(full.at("actual") == "12345");
+  CHECK(full.at("folder") == "/tmp");
+  REQUIRE(full.contains("limit"));
+  CHECK(std::stoull(full.at("limit")) < UINT64_MAX);
+  // What the disk has is not what a quota leaves.
+  CHECK(facts(EDQUOT).count("limit") == 0);
+  CHECK(facts(EDQUOT).at("actual") == "12345");
+  CHECK(facts(EIO) == std::map<std::string, std::string>{{"folder", "/tmp"}});
 }
 
 TEST_CASE("a damaged file leaves nothing") {

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/error.h"
 #include "engine/run_job.h"
 #include "engine/thread_executor.h"
 #include "fake_job_queue.h"
@@ -22,6 +23,8 @@
 #include "histeq/v1/coordinator.grpc.pb.h"
 #include "histeq/v1/worker.grpc.pb.h"
 #include "rpc/operation_convert.h"
+#include "rpc/status.h"
+#include "scratch_files.h"
 
 namespace histeq::coordinator {
 namespace {
@@ -181,6 +184,59 @@ TEST_CASE("a source that breaks is read on from where it broke") {
   CHECK((job.result == LocalResult(source, EqualizeOperation())));
 }
 
+TEST_CASE("a source that cannot be read where it is damaged ends the attempt") {
+  Fixture f;
+  f.frontend.AddJob("job", ReadPicture("hubble_deep_field.jpg"), EqualizeOperation());
+  absl::Status error;
+  std::string reason;
+  auto outcome = v1::FailJobRequest::OUTCOME_RETRY;
+  SECTION("a disk that fails") {
+    reason = "STORE_IO";
+    error = base::MakeError(absl::StatusCode::kInternal, "input/output error", {.reason = reason});
+  }
+  SECTION("a file that is damaged") {
+    reason = "BLOB_DAMAGED";
+    error = base::MakeError(absl::StatusCode::kDataLoss, "the file is short", {.reason = reason});
+    outcome = v1::FailJobRequest::OUTCOME_PERMANENT;
+  }
+  SECTION("a file that is shorter than it was, as if that were its end") {
+    reason = "SOURCE_CHANGED";
+    outcome = v1::FailJobRequest::OUTCOME_PERMANENT;
+  }
+  f.frontend.Change([&](FakeJobQueue::Script& script) {
+    script.source_damaged_at = 50'000;
+    script.source_error = rpc::ToGrpc(error);
+  });
+  f.StartCoordinator();
+  REQUIRE(f.frontend.WaitForFailure("job", absl::Seconds(60)));
+  const auto job = f.frontend.job("job");
+  CHECK(job.failures[0].outcome() == outcome);
+  CHECK(job.failures[0].error().reason() == reason);
+  CHECK(job.source_offsets == std::vector<uint64_t>{0, 50'000, 50'000});
+}
+
+TEST_CASE("a source that is out of reach, or asks for patience, is tried as often as it takes") {
+  Fixture f;
+  const std::string source = ReadPicture("moon.png");
+  f.frontend.AddJob("job", source, EqualizeOperation());
+  grpc::Status error(grpc::StatusCode::UNAVAILABLE, "out of reach");
+  SECTION("out of reach") {}
+  SECTION("busy") {
+    error = rpc::ToGrpc(
+        base::MakeError(absl::StatusCode::kResourceExhausted, "busy",
+                        {.reason = "TOO_MANY_CALLS", .retry_after = absl::Milliseconds(1)}));
+  }
+  f.frontend.Change([&](FakeJobQueue::Script& script) {
+    script.break_source = 4;
+    script.source_error = error;
+  });
+  f.StartCoordinator();
+  REQUIRE(f.frontend.WaitForState("job", v1::JOB_STATE_SUCCEEDED, absl::Seconds(60)));
+  const auto job = f.frontend.job("job");
+  CHECK(job.source_offsets == std::vector<uint64_t>(5, 0));
+  CHECK(job.failures.empty());
+}
+
 TEST_CASE("a source on which nothing moves is opened again") {
   Fixture f;
   const std::string source = ReadPicture("hubble_deep_field.jpg");
@@ -250,6 +306,76 @@ TEST_CASE("a result is sent again until the frontend has it, once") {
   CHECK(job.completions == 1);
   CHECK(job.failures.empty());
   CHECK((job.result == LocalResult(source, EqualizeOperation())));
+}
+
+TEST_CASE("a result that the frontend cannot keep is given back for another attempt") {
+  Fixture f;
+  f.frontend.AddJob("job", ReadPicture("hubble_deep_field.jpg"), EqualizeOperation());
+  absl::Status error;
+  SECTION("its disk is full") {
+    error = base::MakeError(absl::StatusCode::kResourceExhausted, "no space left",
+                            {.reason = "DISK_FULL"});
+  }
+  SECTION("its disk fails") {
+    error =
+        base::MakeError(absl::StatusCode::kInternal, "input/output error", {.reason = "STORE_IO"});
+  }
+  SECTION("it never gets what was sent") {
+    error = base::MakeError(absl::StatusCode::kDataLoss, "damaged on the way",
+                            {.reason = "CHECKSUM_MISMATCH"});
+  }
+  f.frontend.Change([&](FakeJobQueue::Script& script) {
+    script.break_complete = 1'000'000;
+    script.complete_error = rpc::ToGrpc(error);
+  });
+  f.StartCoordinator();
+  REQUIRE(f.frontend.WaitForFailure("job", absl::Seconds(60)));
+  const auto job = f.frontend.job("job");
+  CHECK(job.failures[0].outcome() == v1::FailJobRequest::OUTCOME_RETRY);
+  CHECK(job.failures[0].error().reason() == base::GetErrorDetail(error)->reason);
+  CHECK(job.complete_calls == 3);
+}
+
+TEST_CASE("a result is sent as often as it takes to a frontend that is out of reach") {
+  Fixture f;
+  f.frontend.AddJob("job", ReadPicture("moon.png"), EqualizeOperation());
+  f.frontend.Change([&](FakeJobQueue::Script& script) { script.break_complete = 4; });
+  f.StartCoordinator();
+  REQUIRE(f.frontend.WaitForState("job", v1::JOB_STATE_SUCCEEDED, absl::Seconds(60)));
+  const auto job = f.frontend.job("job");
+  CHECK(job.complete_calls == 5);
+  CHECK(job.failures.empty());
+}
+
+TEST_CASE("a result that is lost before the frontend has it is given back for another attempt") {
+  Fixture f;
+  std::string folder = (std::filesystem::temp_directory_path() / "coordinatorXXXXXX").string();
+  REQUIRE(mkdtemp(folder.data()) != nullptr);
+  f.frontend.AddJob("job", ReadPicture("hubble_deep_field.jpg"), EqualizeOperation());
+  f.frontend.Change([](FakeJobQueue::Script& script) { script.hold_complete = true; });
+  CoordinatorOptions options = TestOptions(f.frontend);
+  options.jobs.image_budget_bytes = 0;
+  options.jobs.scratch_dir = folder;
+  f.StartCoordinator(options);
+  // Then the result is whole, in its file, and the frontend has nothing of it.
+  REQUIRE(f.frontend.WaitFor(
+      [](FakeJobQueue& self) {
+        return self.record("job").progress.stage() == v1::JOB_STAGE_UPLOAD &&
+               self.record("job").complete_calls > 0;
+      },
+      absl::Seconds(60)));
+  CHECK(testing::CutScratchFiles(folder) > 0);
+  f.frontend.Change([](FakeJobQueue::Script& script) {
+    script.hold_complete = false;
+    // What was on its way already.
+    script.break_complete = 1;
+  });
+  REQUIRE(f.frontend.WaitForFailure("job", absl::Seconds(60)));
+  const auto job = f.frontend.job("job");
+  CHECK(job.failures[0].outcome() == v1::FailJobRequest::OUTCOME_RETRY);
+  CHECK(job.failures[0].error().reason() == "SCRATCH_FAILED");
+  CHECK(job.completions == 0);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("a frontend that restarts in the middle of a job finds it still held") {
@@ -370,6 +496,7 @@ TEST_CASE("what cannot succeed anywhere fails for good, with its reason") {
   std::string announced;
   v1::Operation operation = EqualizeOperation();
   std::string reason;
+  uint64_t small_image_bytes = 1 << 20;
   SECTION("not an image") {
     source = "BAD, this is a text, not an image, and it is long enough to be read as a header";
     reason = "NOT_AN_IMAGE";
@@ -385,9 +512,15 @@ TEST_CASE("what cannot succeed anywhere fails for good, with its reason") {
   SECTION("a stored file that changed") {
     announced = std::string(32, 'x');
     reason = "SOURCE_CHANGED";
+    // Whole, and in segments, where the decoder does not look for the end of the file.
+    small_image_bytes = GENERATE(0, 1 << 20);
+    source = ReadPicture(GENERATE("moon.png", "hubble_deep_field.jpg"));
+    if (GENERATE(false, true)) operation.mutable_analyze();
   }
   f.frontend.AddJob("job", source, operation, announced);
-  f.StartCoordinator();
+  CoordinatorOptions options = TestOptions(f.frontend);
+  options.jobs.small_image_bytes = small_image_bytes;
+  f.StartCoordinator(options);
   REQUIRE(f.frontend.WaitForFailure("job"));
   const auto job = f.frontend.job("job");
   REQUIRE(job.failures.size() == 1);
@@ -494,8 +627,15 @@ TEST_CASE("a broken reference image is the job's end, and named as such") {
     reason = "NOT_AN_IMAGE";
   }
   SECTION("deleted meanwhile") { reason = "REFERENCE_MISSING"; }
+  CoordinatorOptions options = TestOptions(f.frontend);
+  SECTION("a stored file that changed") {
+    job.reference = ReadPicture("coffee.png");
+    job.announced_reference_sha256 = std::string(32, 'x');
+    options.jobs.small_image_bytes = GENERATE(0, 1 << 20);
+    reason = "SOURCE_CHANGED";
+  }
   f.frontend.AddJob(job);
-  f.StartCoordinator();
+  f.StartCoordinator(options);
   REQUIRE(f.frontend.WaitForFailure("job"));
   const auto failure = f.frontend.job("job").failures[0];
   CHECK(failure.outcome() == v1::FailJobRequest::OUTCOME_PERMANENT);

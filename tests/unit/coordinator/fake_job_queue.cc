@@ -203,7 +203,9 @@ grpc::Status FakeJobQueue::LeaseJob(grpc::ServerContext* context,
       if (!job.reference.empty()) {
         lease.mutable_reference()->set_id(job.id + "-reference");
         lease.mutable_reference()->set_size_bytes(job.reference.size());
-        lease.mutable_reference()->set_sha256(Sha256Of(job.reference));
+        lease.mutable_reference()->set_sha256(job.announced_reference_sha256.empty()
+                                                  ? Sha256Of(job.reference)
+                                                  : job.announced_reference_sha256);
       }
       if (job.reference_statistics.has_value()) {
         *lease.mutable_reference_statistics() = *job.reference_statistics;
@@ -250,6 +252,8 @@ grpc::Status FakeJobQueue::ReadSource(grpc::ServerContext* context,
         length =
             std::min<uint64_t>(length, std::max<uint64_t>(1, script_.break_source_after - sent));
       }
+      if (at >= script_.source_damaged_at) return script_.source_error;
+      length = std::min(length, script_.source_damaged_at - at);
       corrupt = TakeOne(script_.corrupt_source);
     }
     v1::ReadSourceResponse response;

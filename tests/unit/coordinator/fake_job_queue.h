@@ -33,6 +33,8 @@ class FakeJobQueue final : private v1::JobQueue::Service {
     v1::Operation operation;
     // Sent with the lease; empty: the source's own SHA-256.
     std::string announced_sha256;
+    // The same for the reference image.
+    std::string announced_reference_sha256;
 
     v1::JobState state = v1::JOB_STATE_QUEUED;
     uint64_t epoch = 0;
@@ -58,6 +60,9 @@ class FakeJobQueue final : private v1::JobQueue::Service {
     grpc::Status source_error{grpc::StatusCode::UNAVAILABLE, "broken by the test"};
     // ReadSource ends with OK after `break_source_after` bytes.
     int end_source_early = 0;
+    // ReadSource gives no byte from this offset of the file on: it fails with `source_error`, or
+    // ends when that is OK.
+    uint64_t source_damaged_at = UINT64_MAX;
     // One bit of a chunk is turned after its checksum was made.
     int corrupt_source = 0;
     // CompleteJob breaks with `complete_error` after so many bytes.

@@ -1,13 +1,18 @@
 #include "result_spool.h"
 
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <filesystem>
 #include <thread>
 
+#include "base/error.h"
 #include "read_ahead.h"
+#include "scratch_files.h"
 
 namespace histeq::coordinator {
 namespace {
+
+using testing::CutScratchFiles;
 
 std::vector<uint8_t> Pattern(size_t size) {
   std::vector<uint8_t> bytes(size);
@@ -104,8 +109,24 @@ TEST_CASE("a scratch folder that cannot be used is reported with its name") {
   base::MemoryBudget budget(0);
   ResultSpool spool(budget, "/nonexistent/scratch");
   const absl::Status status = spool.Write(Pattern(10));
-  CHECK(status.code() == absl::StatusCode::kInternal);
+  CHECK(status.code() == absl::StatusCode::kResourceExhausted);
+  CHECK(base::GetErrorDetail(status)->reason == "SCRATCH_FAILED");
   CHECK_THAT(std::string(status.message()), Catch::Contains("/nonexistent/scratch"));
+}
+
+TEST_CASE("a scratch file that ends early is an error of its own, not the one of a call before") {
+  Folder folder;
+  base::MemoryBudget budget(0);
+  ResultSpool spool(budget, folder.path.string());
+  REQUIRE(spool.Write(Pattern(1000)).ok());
+  spool.Close();
+  REQUIRE(CutScratchFiles(folder.path.string()) == 1);
+  std::vector<uint8_t> buffer(10);
+  errno = ENOSPC;
+  const absl::Status status = spool.ReadAt(0, buffer, {}).status();
+  CHECK(status.code() == absl::StatusCode::kResourceExhausted);
+  CHECK(base::GetErrorDetail(status)->reason == "SCRATCH_FAILED");
+  CHECK_THAT(std::string(status.message()), Catch::Contains("Input/output error"));
 }
 
 // Gives `bytes` in uneven pieces, then `end`.

@@ -209,7 +209,10 @@ TEST_CASE("the number of workers is limited") {
     REQUIRE(session.ok());
     sessions.push_back(*std::move(session));
   }
-  CHECK(f.Attach(Report("w3", "h:1")).status().code() == absl::StatusCode::kResourceExhausted);
+  const absl::Status refused = f.Attach(Report("w3", "h:1")).status();
+  CHECK(refused.code() == absl::StatusCode::kResourceExhausted);
+  CHECK(base::GetErrorDetail(refused)->metadata ==
+        std::map<std::string, std::string>{{"limit", "3"}, {"actual", "4"}});
   sessions.pop_back();
   CHECK(f.Attach(Report("w3", "h:1")).ok());
 }

@@ -39,6 +39,25 @@ TEST_CASE("indices come in order, within the window") {
   CHECK_FALSE(queue.TryTake().has_value());
 }
 
+TEST_CASE("the window moves with what is delivered, not with what is complete") {
+  uint32_t delivered = 0;
+  SegmentQueue queue(5, 2, {}, [&] { return delivered; });
+  REQUIRE(queue.TryTake() == 0u);
+  REQUIRE(queue.TryTake() == 1u);
+  queue.Complete(0);
+  queue.Complete(1);
+  CHECK_FALSE(queue.TryTake().has_value());
+  delivered = 1;
+  CHECK(queue.TryTake() == 2u);
+  CHECK_FALSE(queue.TryTake().has_value());
+  // Also before the call that delivers it has returned.
+  delivered = 3;
+  CHECK(queue.TryTake() == 3u);
+  CHECK(queue.TryTake() == 4u);
+  for (const uint32_t index : {2u, 3u, 4u}) queue.Complete(index);
+  CHECK(queue.Wait().ok());
+}
+
 TEST_CASE("what is given back goes to the front, the lowest first") {
   SegmentQueue queue(10, 4, {});
   for (uint32_t i = 0; i < 4; ++i) REQUIRE(queue.TryTake() == i);

@@ -195,6 +195,8 @@ TEST_CASE("a full disk") {
   CHECK(statuses[2].code() == absl::StatusCode::kResourceExhausted);
   REQUIRE(base::GetErrorDetail(statuses[2]).has_value());
   CHECK(base::GetErrorDetail(statuses[2])->reason == "DISK_FULL");
+  CHECK(base::GetErrorDetail(statuses[2])->metadata["actual"] == std::to_string(kBytes));
+  CHECK(base::GetErrorDetail(statuses[2])->metadata["folder"] == folder.path);
   // What was stored before is whole.
   CHECK(wrong == 0);
 }

@@ -130,6 +130,7 @@ void Harness::Start() {
   INFO(server.status());
   REQUIRE(server.ok());
   server_ = *std::move(server);
+  frontend_->StartMaintenance();
   client_ = NewClient();
   queue_ = v1::JobQueue::NewStub(NewChannel());
 }

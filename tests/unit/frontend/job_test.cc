@@ -167,6 +167,39 @@ TEST_CASE("jobs in pages, by state and image") {
   CHECK(FieldOf(status) == "state");
 }
 
+TEST_CASE("lists of jobs with large operations fit into messages") {
+  Harness harness;
+  const std::string image = harness.Upload(PngOfBits(16)).image().id();
+  std::vector<std::string> newest_first;
+  for (int i = 0; i < 5; ++i) {
+    v1::CreateJobRequest request = RequestOf(image);
+    v1::Equalize& equalize = *request.mutable_operation()->mutable_equalize();
+    equalize.set_method(v1::Equalize::METHOD_MATCH);
+    equalize.mutable_reference_histogram()->mutable_counts()->Resize(65536, uint64_t{1} << 46);
+    v1::CreateJobResponse response;
+    const grpc::Status status = Create(harness, request, &response);
+    INFO(status.error_message());
+    REQUIRE(Outcome(status) == "OK");
+    newest_first.insert(newest_first.begin(), response.job().id());
+    const v1::Job job = harness.GetJob(response.job().id());
+    CHECK(job.operation().equalize().reference_histogram().counts_size() == 65536);
+  }
+  v1::ListJobsRequest request;
+  request.set_page_size(1000);
+  std::vector<std::string> seen;
+  do {
+    v1::ListJobsResponse page;
+    REQUIRE(Outcome(Call(harness.client(), &Stub::ListJobs, request, &page)) == "OK");
+    for (const v1::Job& job : page.jobs()) {
+      seen.push_back(job.id());
+      CHECK(job.operation().equalize().method() == v1::Equalize::METHOD_MATCH);
+      CHECK_FALSE(job.operation().equalize().has_reference_histogram());
+    }
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  CHECK(seen == newest_first);
+}
+
 TEST_CASE("cancelling") {
   Harness harness;
   v1::CancelJobResponse response;

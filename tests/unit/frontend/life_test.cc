@@ -1,6 +1,8 @@
 // Start, restart and drain.
 
 #include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
 
 #include "frontend_harness.h"
 
@@ -30,6 +32,26 @@ TEST_CASE("images, jobs and leases come back after a restart") {
   CHECK(answer.leases(0).verdict() == v1::HeartbeatResponse::LeaseAnswer::VERDICT_RENEWED);
   CHECK(CompleteWith(harness.queue(), lease, TestFile("camera.png")).ok());
   CHECK(harness.GetJob(running.job().id()).state() == v1::JOB_STATE_SUCCEEDED);
+}
+
+TEST_CASE("what a crash left behind is removed once calls are answered, not before") {
+  Harness harness;
+  const std::string file = TestFile("moon.png");
+  const std::string image = harness.Upload(file).image().id();
+  harness.Stop();
+  const std::string orphan = harness.folder() + "/data/blobs/ab/ab" + std::string(30, '0');
+  std::ofstream(orphan) << "a result of a coordinator that has gone";
+  frontend::FrontendOptions options;
+  options.data_dir = harness.folder() + "/data";
+  {
+    const auto opened = frontend::Frontend::Open(options);
+    REQUIRE(opened.ok());
+    CHECK(std::filesystem::exists(orphan));
+    (*opened)->StartMaintenance();
+    CHECK(WaitUntil([&] { return !std::filesystem::exists(orphan); }));
+  }
+  harness.Restart();
+  CHECK(harness.Download(image) == file);
 }
 
 TEST_CASE("one frontend for a folder") {

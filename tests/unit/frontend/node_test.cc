@@ -82,6 +82,65 @@ TEST_CASE("heartbeats that are wrong") {
   CHECK(Outcome(ends.Finish()) == "OK");
 }
 
+TEST_CASE("a report has no more workers than a coordinator may have") {
+  Harness harness;
+  v1::HeartbeatRequest beat = BeatOf("c");
+  for (int i = 0; i < 256; ++i) beat.mutable_coordinator()->add_workers()->set_name("w");
+  v1::HeartbeatResponse answer;
+  HeartbeatCall heartbeat(harness.queue());
+  REQUIRE(heartbeat.Beat(beat, &answer));
+  beat.mutable_coordinator()->add_workers();
+  CHECK(!heartbeat.Beat(beat, &answer));
+  const grpc::Status status = heartbeat.Finish();
+  CHECK(Outcome(status) == "INVALID_ARGUMENT BAD_PARAMETER");
+  CHECK(FieldOf(status) == "coordinator.workers");
+  CHECK(MetadataOf(status, "limit") == "256");
+  CHECK(MetadataOf(status, "actual") == "257");
+  CHECK(ListNodes(harness).coordinators(0).workers_size() == 256);
+}
+
+TEST_CASE("the list of nodes fits into a message, the living come first") {
+  Harness harness;
+  v1::HeartbeatResponse answer;
+  std::vector<std::unique_ptr<HeartbeatCall>> calls;
+  for (int i = 0; i < 20; ++i) {
+    v1::HeartbeatRequest beat = BeatOf("c" + std::to_string(10 + i));
+    for (int w = 0; w < 256; ++w) {
+      v1::WorkerInfo& worker = *beat.mutable_coordinator()->add_workers();
+      worker.set_name(std::string(256, 'n'));
+      worker.set_address(std::string(256, 'a'));
+    }
+    calls.push_back(std::make_unique<HeartbeatCall>(harness.queue()));
+    REQUIRE(calls.back()->Beat(beat, &answer));
+  }
+  const v1::ListNodesResponse nodes = ListNodes(harness);
+  REQUIRE(nodes.coordinators_size() == 20);
+  uint32_t workers = 0;
+  for (const v1::CoordinatorInfo& info : nodes.coordinators()) {
+    workers += static_cast<uint32_t>(info.workers_size());
+  }
+  CHECK(nodes.coordinators(0).workers_size() == 256);
+  CHECK(nodes.coordinators(19).workers_size() == 0);
+  CHECK(nodes.workers_omitted() > 0);
+  CHECK(workers + nodes.workers_omitted() == 20 * 256);
+}
+
+TEST_CASE("the list of coordinators is bounded") {
+  Harness harness([](auto& options) { options.catalog.max_coordinators = 2; });
+  v1::RegisterCoordinatorRequest add;
+  v1::RegisterCoordinatorResponse added;
+  add.set_address("127.0.0.1:1");
+  for (const std::string name : {"one", "two", "one"}) {
+    add.set_name(name);
+    REQUIRE(Call(harness.client(), &Stub::RegisterCoordinator, add, &added).ok());
+  }
+  add.set_name("three");
+  const grpc::Status status = Call(harness.client(), &Stub::RegisterCoordinator, add, &added);
+  CHECK(Outcome(status) == "RESOURCE_EXHAUSTED TOO_MANY_COORDINATORS");
+  CHECK(MetadataOf(status, "limit") == "2");
+  CHECK(ListNodes(harness).coordinators_size() == 2);
+}
+
 TEST_CASE("the list of coordinators") {
   Harness harness;
   v1::RegisterCoordinatorRequest add;

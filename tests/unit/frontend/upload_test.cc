@@ -200,6 +200,21 @@ TEST_CASE("a finished upload answers at once, whatever comes") {
   CHECK(FieldOf(status) == "operation");
 }
 
+TEST_CASE("an upload whose image was deleted") {
+  Harness harness;
+  const v1::UploadImageRequest::Header header = HeaderOf();
+  UploadCall call(harness.client(), header);
+  call.SendRest(TestFile("moon.png"));
+  REQUIRE(call.Finish().ok());
+  v1::DeleteImageRequest remove;
+  remove.set_image_id(call.response().image().id());
+  v1::DeleteImageResponse removed;
+  REQUIRE(Call(harness.client(), &Stub::DeleteImage, remove, &removed).ok());
+  v1::GetUploadResponse upload;
+  CHECK(Outcome(GetUpload(harness, header.upload_id(), &upload)) == "NOT_FOUND IMAGE_NOT_FOUND");
+  CHECK(Outcome(SendAll(harness, header, TestFile("moon.png"))) == "NOT_FOUND IMAGE_NOT_FOUND");
+}
+
 TEST_CASE("two calls cannot send one upload") {
   Harness harness;
   const std::string file = TestFile("moon.png");
@@ -228,6 +243,49 @@ TEST_CASE("a silent upload is ended and can be resumed") {
     again.SendRest(file, 1000);
     return again.Finish().ok();
   }));
+}
+
+// Calls `send` again and again until the server has ended the call.
+bool SendUntilEnded(const std::function<bool()>& send) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (send()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+TEST_CASE("empty chunks do not keep an upload alive") {
+  Harness harness([](auto& options) { options.upload_idle_timeout = absl::Milliseconds(300); });
+  const v1::UploadImageRequest::Header header = HeaderOf();
+  UploadCall call(harness.client(), header);
+  REQUIRE(call.SendChunk(0, TestFile("moon.png").substr(0, 1000)));
+  REQUIRE(SendUntilEnded([&] { return call.SendChunk(1000, ""); }));
+  CHECK(call.FinishOpen().error_code() == grpc::StatusCode::DEADLINE_EXCEEDED);
+  CHECK(AwaitCommitted(harness, header.upload_id(), 1000));
+}
+
+TEST_CASE("an upload that only drips is ended") {
+  Harness harness([](auto& options) {
+    options.min_upload_rate = 1 << 30;
+    options.upload_rate_window = absl::Milliseconds(200);
+  });
+  const std::string file = TestFile("moon.png");
+  const v1::UploadImageRequest::Header header = HeaderOf();
+  UploadCall call(harness.client(), header);
+  uint64_t offset = 0;
+  REQUIRE(SendUntilEnded([&] {
+    const bool sent = offset < file.size() && call.SendChunk(offset, file.substr(offset, 1));
+    ++offset;
+    return sent;
+  }));
+  const grpc::Status status = call.FinishOpen();
+  CHECK(Outcome(status) == "DEADLINE_EXCEEDED IDLE_TIMEOUT");
+  CHECK(!MetadataOf(status, "limit").empty());
+  CHECK(!MetadataOf(status, "actual").empty());
+  v1::GetUploadResponse upload;
+  REQUIRE(GetUpload(harness, header.upload_id(), &upload).ok());
+  CHECK(!upload.finished());
 }
 
 TEST_CASE("a damaged chunk is not stored, those before it are") {

@@ -23,6 +23,7 @@ void CheckRefused(const absl::Status& status, const char* limit) {
   CHECK(detail->reason == "TOO_MANY_CALLS");
   CHECK(detail->metadata.at("limit") == limit);
   CHECK(detail->metadata.at("what") == "uploads");
+  CHECK(std::stoi(detail->metadata.at("actual")) > std::stoi(limit));
   CHECK(detail->retry_after == absl::Seconds(3));
 }
 

@@ -239,7 +239,8 @@ TEST_CASE("Help and version") {
   CHECK_THAT(help, Catch::StartsWith("A program as the services are.\n"));
   for (const char* const flag :
        {"--listen", "--port", "--port-file", "--name", "--log-level", "--log-format",
-        "--drain-timeout-s", "--config", "--version", "--help", "--max-pixels", "--budget"}) {
+        "--max-connections", "--max-streams", "--drain-timeout-s", "--config", "--version",
+        "--help", "--max-pixels", "--budget"}) {
     CHECK_THAT(help, Catch::Contains(std::string("  ") + flag + ' '));
   }
   CHECK_THAT(help, Catch::Contains("Default: 256MiB."));

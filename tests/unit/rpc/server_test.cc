@@ -241,6 +241,45 @@ TEST_CASE("A port file that cannot be written ends the start") {
   CHECK(folder.files() == 0);
 }
 
+TEST_CASE("Calls beyond the threads are refused, those that have one go on") {
+  ParkingService service;
+  ServerOptions options;
+  options.services = {&service};
+  options.max_threads = 8;
+  const auto server = Started(options);
+  const auto stub = v1::Frontend::NewStub(MakeChannel(server->local_address()));
+  struct Parked {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::WatchJobResponse>> reader;
+  };
+  std::vector<std::unique_ptr<Parked>> calls;
+  v1::WatchJobResponse response;
+  bool refused = false;
+  while (!refused && calls.size() < 20) {
+    auto call = std::make_unique<Parked>();
+    SetPatience(call->context);
+    call->reader = stub->WatchJob(&call->context, {});
+    if (call->reader->Read(&response)) {
+      calls.push_back(std::move(call));
+    } else {
+      refused = true;
+      CHECK(call->reader->Finish().error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+    }
+  }
+  CHECK(refused);
+  CHECK(calls.size() >= 4);
+  service.LetGo();
+  for (const auto& call : calls) {
+    while (call->reader->Read(&response)) {
+    }
+    CHECK(call->reader->Finish().ok());
+  }
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!Call(*stub).ok() && std::chrono::steady_clock::now() < end) {
+  }
+  CHECK(Call(*stub).ok());
+}
+
 TEST_CASE("The port is free again after the end") {
   ParkingService service;
   ServerOptions options;

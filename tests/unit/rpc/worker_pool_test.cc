@@ -28,8 +28,9 @@ struct Fixture {
   }
   std::shared_ptr<PooledWorker> Take(Claimant& who, uint64_t bytes = 0) {
     std::lock_guard lock(state->mutex);
+    who.need_bytes = bytes;
     state->SetWants(who, true);
-    return state->TryAcquire(who, bytes);
+    return state->TryAcquire(who);
   }
   std::string NameOf(const std::shared_ptr<PooledWorker>& worker) {
     return worker == nullptr ? "" : worker->info.name;
@@ -63,10 +64,39 @@ TEST_CASE("whoever has fewer places has the next") {
     f.state->SetWants(f.b, false);
     // Not for a spare copy of something, while somebody wants places.
     f.state->SetWants(f.b, true);
-    CHECK(f.state->TryAcquire(f.a, 0, nullptr, /*spare=*/true) == nullptr);
+    CHECK(f.state->TryAcquire(f.a, nullptr, /*spare=*/true) == nullptr);
     f.state->SetWants(f.b, false);
   }
   CHECK(f.Take(f.a) != nullptr);
+}
+
+TEST_CASE("what a claimant cannot use it does not keep from others") {
+  Fixture f;
+  const auto with_memory = [](const std::string& name, uint32_t slots, uint64_t bytes) {
+    PoolWorker worker = Worker(name, slots);
+    worker.memory_bytes = bytes;
+    return worker;
+  };
+  f.pool.Update(with_memory("small", 4, 100));
+  // b has nothing, and waits for a worker that is not there.
+  CHECK(f.Take(f.b, 1000) == nullptr);
+  CHECK(f.NameOf(f.Take(f.a, 10)) == "small");
+  CHECK(f.NameOf(f.Take(f.a, 10)) == "small");
+  {
+    std::lock_guard lock(f.state->mutex);
+    CHECK(f.NameOf(f.state->TryAcquire(f.a, nullptr, /*spare=*/true)) == "small");
+  }
+  CHECK(f.a.held == 3);
+  // One that b can use is for b, though the load of the other is higher.
+  f.pool.Update(with_memory("large", 2, 1000));
+  CHECK(f.NameOf(f.Take(f.a, 10)) == "small");
+  CHECK(f.Take(f.a, 10) == nullptr);
+  CHECK(f.NameOf(f.Take(f.b, 1000)) == "large");
+  {
+    std::lock_guard lock(f.state->mutex);
+    f.state->SetWants(f.b, false);
+  }
+  CHECK(f.NameOf(f.Take(f.a, 10)) == "large");
 }
 
 TEST_CASE("workers that drain, are held back or are too small get nothing") {

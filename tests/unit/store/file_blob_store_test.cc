@@ -9,6 +9,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -53,7 +54,9 @@ absl::StatusOr<BlobInfo> Upload(BlobStore& store, const std::string& key,
   if (!(*writer)->complete()) {
     if (auto status = WriteUpTo(**writer, content, content.size()); !status.ok()) return status;
   }
-  return (*writer)->Finish({content.size(), Sha256Of(content)});
+  auto blob = (*writer)->Finish({content.size(), Sha256Of(content)});
+  if (blob.ok()) (*writer)->Registered();
+  return blob;
 }
 
 std::set<std::string> FilesIn(const std::string& folder) {
@@ -73,10 +76,12 @@ bool IsDiskError(const absl::Status& status, int error) {
 
 // Whatever is committed of the blob is a beginning of `content`, and it can be brought to its end.
 void CheckContinues(BlobStore& store, const std::string& key, const std::vector<uint8_t>& content,
-                    uint64_t at_least) {
-  const auto committed = store.CommittedBytes(key);
+                    uint64_t at_least, bool damaged = false) {
+  auto committed = store.CommittedBytes(key);
   REQUIRE(committed.ok());
   CHECK(*committed >= at_least);
+  // Damage is found when the last bytes are looked at.
+  if (damaged) committed = at_least;
   REQUIRE(*committed <= content.size());
   {
     auto writer = store.OpenPartial(key, content.size());
@@ -255,6 +260,8 @@ TEST_CASE("after a power cut only what is as it was written counts") {
     std::string name;
     std::function<void()> make;
     uint64_t committed;
+    // Said before the bytes are looked at, where that is more.
+    uint64_t said = 0;
   };
   const std::vector<Damage> damages = {
       {"nothing", [] {}, 240'000},
@@ -263,15 +270,20 @@ TEST_CASE("after a power cut only what is as it was written counts") {
          std::ofstream(file + ".partial", std::ios::app | std::ios::binary) << "half a chunk";
        },
        240'000},
-      {"the last byte differs", [&] { flip(file + ".partial", 239'999); }, 149'000},
-      {"a byte in the middle differs", [&] { flip(file + ".partial", 50'000); }, 50'000},
-      {"the first byte differs", [&] { flip(file + ".partial", 0); }, 0},
+      {"the last byte differs", [&] { flip(file + ".partial", 239'999); }, 149'000, 240'000},
+      {"the last two sections differ",
+       [&] {
+         flip(file + ".partial", 149'000);
+         flip(file + ".partial", 100'000);
+       },
+       50'001, 240'000},
       {"the file is shorter", [&] { fs::resize_file(file + ".partial", 149'001); }, 149'000},
       {"the file is empty", [&] { fs::resize_file(file + ".partial", 0); }, 0},
-      {"half a section record", [&] { fs::resize_file(file + ".sections", 4 * 16 + 7); }, 149'000},
-      {"a section record differs", [&] { flip(file + ".sections", 2 * 16 + 3); }, 50'000},
+      {"half a section record", [&] { fs::resize_file(file + ".sections", 4 * 48 + 7); }, 149'000},
+      {"a section record differs", [&] { flip(file + ".sections", 2 * 48 + 3); }, 50'000},
+      {"a section's hash differs", [&] { flip(file + ".sections", 4 * 48 + 20); }, 149'000},
       {"no sections", [&] { fs::remove(file + ".sections"); }, 0},
-      {"zeros after the sections", [&] { fs::resize_file(file + ".sections", 5 * 16 + 4096); },
+      {"zeros after the sections", [&] { fs::resize_file(file + ".sections", 5 * 48 + 4096); },
        240'000},
       {"no partial file", [&] { fs::remove(file + ".partial"); }, 0},
   };
@@ -279,9 +291,64 @@ TEST_CASE("after a power cut only what is as it was written counts") {
   INFO(damage.name);
   damage.make();
   auto store = Open(blobs);
-  CHECK(store->CommittedBytes(key).value() == damage.committed);
-  CheckContinues(*store, key, content, damage.committed);
+  CHECK(store->CommittedBytes(key).value() == std::max(damage.committed, damage.said));
+  CheckContinues(*store, key, content, damage.committed, damage.said > 0);
   CHECK(FilesIn(blobs) == std::set<std::string>{key});
+}
+
+// Minutes for tens of gigabytes: no call of a client lasts so long.
+TEST_CASE("a partial or complete blob is continued without being read from its beginning") {
+  const auto content = RandomContent(350'077, 9);
+  const size_t size = GENERATE(300'032, 300'000, 350'077);
+  TempFolder folder;
+  const std::string blobs = folder.path() + "/blobs";
+  const std::string key(32, 'b');
+  const bool finish = size == content.size();
+  {
+    auto store = Open(blobs);
+    auto writer = store->OpenPartial(key, {});
+    REQUIRE(WriteUpTo(**writer, content, 200'000).ok());
+    REQUIRE((*writer)->Sync().ok());
+    REQUIRE(WriteUpTo(**writer, content, size).ok());
+    // Not registered: the queue was full, or the process ended.
+    if (finish) {
+      REQUIRE((*writer)->Finish({}).ok());
+    }
+  }
+  // What is not read cannot be missed.
+  {
+    std::fstream stream(blobs + "/bb/" + key + (finish ? "" : ".partial"),
+                        std::ios::in | std::ios::out | std::ios::binary);
+    stream.write(std::string(200'000, '\0').data(), 200'000);
+  }
+  auto store = Open(blobs);
+  CHECK(store->CommittedBytes(key).value() == size);
+  auto writer = store->OpenPartial(key, content.size());
+  REQUIRE(writer.ok());
+  CHECK((*writer)->complete() == finish);
+  CHECK((*writer)->size_bytes() == size);
+  CHECK((*writer)->sha256() == Sha256Of({content.data(), size}));
+  if (!finish) {
+    REQUIRE(WriteUpTo(**writer, content, content.size()).ok());
+  }
+  const auto blob = (*writer)->Finish({content.size(), Sha256Of(content)});
+  CHECK(blob.ok());
+  (*writer)->Registered();
+  CHECK(FilesIn(blobs) == std::set<std::string>{key});
+}
+
+TEST_CASE("a hash goes on from its chain at every block") {
+  const auto content = RandomContent(1000, 10);
+  for (size_t at = 0; at <= content.size(); ++at) {
+    Sha256 first;
+    first.Update({content.data(), at});
+    const size_t blocks = at - at % Sha256::kBlockBytes;
+    Sha256 second;
+    second.Update({content.data(), 10});
+    second.Resume(first.Chain(), blocks);
+    second.Update({content.data() + blocks, content.size() - blocks});
+    REQUIRE(second.Digest() == Sha256Of(content));
+  }
 }
 
 TEST_CASE("the sweep finds also what is left of a blob between two steps") {
@@ -296,6 +363,12 @@ TEST_CASE("the sweep finds also what is left of a blob between two steps") {
   touch(lone + ".sections");
   touch("somebody's notes");
   touch(std::string(32, 'z'));
+  // Those of a finished blob stay for a day, in which it may be opened again.
+  const std::string recent = "ab" + std::string(30, '3');
+  REQUIRE(Upload(*store, recent, RandomContent(1000, 6)).ok());
+  touch(recent + ".sections");
+  fs::last_write_time(blobs + "/ab/" + finished + ".sections",
+                      fs::file_time_type::clock::now() - std::chrono::hours(25));
   std::set<std::pair<std::string, bool>> seen;
   REQUIRE(store
               ->ForEach([&](const BlobEntry& entry) {
@@ -303,10 +376,11 @@ TEST_CASE("the sweep finds also what is left of a blob between two steps") {
                 return absl::OkStatus();
               })
               .ok());
-  CHECK(seen == std::set<std::pair<std::string, bool>>{{finished, false}, {lone, true}});
+  CHECK(seen ==
+        std::set<std::pair<std::string, bool>>{{finished, false}, {lone, true}, {recent, false}});
   REQUIRE(store->DeleteKey(lone, [] { return absl::OkStatus(); }).ok());
-  CHECK(FilesIn(blobs) ==
-        std::set<std::string>{finished, "somebody's notes", std::string(32, 'z')});
+  CHECK(FilesIn(blobs) == std::set<std::string>{finished, recent, recent + ".sections",
+                                                "somebody's notes", std::string(32, 'z')});
 }
 
 TEST_CASE("the reserve of free space is kept") {
@@ -319,6 +393,79 @@ TEST_CASE("the reserve of free space is kept") {
   CHECK(DetailOf((*store)->CheckSpace(0), "reserve") == std::to_string(uint64_t{1} << 62));
   CHECK(ReasonOf((*store)->CreateBlob({})) == "DISK_FULL");
   CHECK(FilesIn(folder.path()).empty());
+}
+
+TEST_CASE("what is announced is kept free for its writer") {
+  TempFolder folder;
+  auto store = Open(folder.path() + "/blobs");
+  const uint64_t most = fs::space(folder.path()).available / 10 * 6;
+  const auto content = RandomContent(50'000, 8);
+  auto first = store->OpenPartial(store->NewKey(), most);
+  REQUIRE(first.ok());
+  const absl::Status refused = store->OpenPartial(store->NewKey(), most).status();
+  CHECK(ReasonOf(refused) == "DISK_FULL");
+  CHECK(DetailOf(refused, "promised") == std::to_string(most));
+  CHECK(ReasonOf(store->CheckSpace(most)) == "DISK_FULL");
+  // What is written is no longer awaited; small ones still find room.
+  REQUIRE((*first)->Write(content).ok());
+  CHECK(DetailOf(store->CheckSpace(most), "promised") == std::to_string(most - content.size()));
+  auto second = store->CreateBlob({});
+  REQUIRE(second.ok());
+  CHECK((*second)->Write(content).ok());
+  CHECK((*second)->Finish({}).ok());
+  REQUIRE((*first)->Discard().ok());
+  CHECK(store->OpenPartial(store->NewKey(), most).ok());
+}
+
+TEST_CASE("what a slow sender sends is synced by time") {
+  TempFolder folder;
+  TestClock clock;
+  FileBlobStoreOptions options;
+  options.reserve_bytes = 0;
+  options.sync_interval = absl::Seconds(2);
+  options.clock = &clock;
+  auto store = OpenFileBlobStore(folder.path() + "/blobs", options);
+  REQUIRE(store.ok());
+  const auto content = RandomContent(1000, 3);
+  auto partial = (*store)->OpenPartial((*store)->NewKey(), {});
+  REQUIRE(partial.ok());
+  REQUIRE((*partial)->Write({content.data(), 100}).ok());
+  CHECK((*partial)->committed_bytes() == 0);
+  clock.Advance(absl::Milliseconds(1900));
+  REQUIRE((*partial)->Write({content.data() + 100, 100}).ok());
+  CHECK((*partial)->committed_bytes() == 0);
+  clock.Advance(absl::Milliseconds(100));
+  REQUIRE((*partial)->Write({content.data() + 200, 100}).ok());
+  CHECK((*partial)->committed_bytes() == 300);
+  // From that sync on.
+  clock.Advance(absl::Milliseconds(1900));
+  REQUIRE((*partial)->Write({content.data() + 300, 100}).ok());
+  CHECK((*partial)->committed_bytes() == 300);
+
+  // Nobody continues this one.
+  auto alone = (*store)->CreateBlob({});
+  REQUIRE(alone.ok());
+  clock.Advance(absl::Seconds(10));
+  REQUIRE((*alone)->Write({content.data(), 100}).ok());
+  CHECK((*alone)->committed_bytes() == 0);
+}
+
+TEST_CASE("a disk that fills up while a blob is written says what is free and what was wanted") {
+  TempFolder folder;
+  const int error = GENERATE(ENOSPC, EDQUOT);
+  FileBlobStoreOptions options;
+  options.reserve_bytes = 0;
+  options.fault = [&](FileCall call) { return call == FileCall::kWrite ? error : 0; };
+  auto store = OpenFileBlobStore(folder.path() + "/blobs", options);
+  REQUIRE(store.ok());
+  auto writer = (*store)->CreateBlob({});
+  REQUIRE(writer.ok());
+  const auto content = RandomContent(1000, 3);
+  const absl::Status status = (*writer)->Write(content);
+  REQUIRE(ReasonOf(status) == "DISK_FULL");
+  CHECK(DetailOf(status, "actual") == "1000");
+  // What the disk has is not what a quota leaves.
+  CHECK(DetailOf(status, "limit").empty() == (error == EDQUOT));
 }
 
 TEST_CASE("a link in place of a blob is not followed") {

@@ -206,8 +206,12 @@ TEST_CASE("a catalog that may not grow refuses what does not fit and goes on") {
   auto lease = (*catalog)->LeaseNext("c", 0);
   REQUIRE(lease.status() == absl::OkStatus());
   const JobRecord job = (*lease)->job;
-  CHECK(ReasonOf((*catalog)->Complete(job.id, 1, {{MakeFacts("blob:r")}, statistics})) ==
-        "DISK_FULL");
+  const absl::Status too_large =
+      (*catalog)->Complete(job.id, 1, {{MakeFacts("blob:r")}, statistics}).status();
+  CHECK(ReasonOf(too_large) == "DISK_FULL");
+  // 97 pages; how many of them are used.
+  CHECK(DetailOf(too_large, "limit") == "397312");
+  CHECK_FALSE(DetailOf(too_large, "actual").empty());
   CHECK((*catalog)->GetJob(job.id)->state == JobState::kRunning);
   CHECK((*catalog)->GetLease(job.id, 1).ok());
   CHECK_FALSE((*catalog)->GetImageStatistics(job.image_id)->has_value());

@@ -56,6 +56,28 @@ TEST_CASE("the sweep at start deletes what nobody refers to, and nothing else") 
   CHECK(SweepOrphans(catalog, store)->bytes_freed == 0);
 }
 
+TEST_CASE("the sweep leaves what is being written or was registered meanwhile") {
+  SqliteHarness catalogs;
+  FileBlobHarness blobs;
+  Catalog& catalog = catalogs.catalog();
+  BlobStore& store = blobs.store();
+  const auto content = RandomContent(100, 2);
+  auto writing = store.CreateBlob({});
+  REQUIRE((*writing)->Write(content).ok());
+  auto finished = store.CreateBlob({});
+  REQUIRE((*finished)->Write(content).ok());
+  REQUIRE((*finished)->Finish({}).ok());
+  PutBlob(store, store.NewKey(), true);
+  const auto report = SweepOrphans(catalog, store);
+  REQUIRE(report.status() == absl::OkStatus());
+  CHECK(report->blobs_deleted == 1);
+  CHECK(report->partials_deleted == 0);
+  CHECK(CountEntries(store) == 2);
+  const base::CancelSource stop;
+  stop.Cancel(absl::CancelledError("stopped"));
+  CHECK(absl::IsCancelled(SweepOrphans(catalog, store, stop.token()).status()));
+}
+
 TEST_CASE("abandoned uploads go with their bytes, unless somebody is sending") {
   SqliteHarness catalogs;
   FileBlobHarness blobs;
@@ -71,6 +93,11 @@ TEST_CASE("abandoned uploads go with their bytes, unless somebody is sending") {
   auto writer = store.OpenPartial(keys["sending"], {});
   REQUIRE((*writer)->Write(RandomContent(100, 1)).ok());
   const absl::Time before = catalogs.clock.Now() - absl::Hours(1);
+  // Whoever ends does not wait for the sweep.
+  const base::CancelSource stop;
+  stop.Cancel(absl::CancelledError("stopped"));
+  CHECK(absl::IsCancelled(SweepAbandonedUploads(catalog, store, before, stop.token()).status()));
+  CHECK(catalog.GetUpload("old").ok());
   const auto report = SweepAbandonedUploads(catalog, store, before);
   REQUIRE(report.ok());
   CHECK(report->uploads_forgotten == 3);

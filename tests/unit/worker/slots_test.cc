@@ -29,6 +29,8 @@ TEST_CASE("no more than the slots are taken, and they come back") {
   const auto third = slots.Take({}, 10);
   CHECK(third.status().code() == absl::StatusCode::kResourceExhausted);
   CHECK(ReasonOf(third.status()) == "NO_SLOT");
+  CHECK(base::GetErrorDetail(third.status())->metadata ==
+        std::map<std::string, std::string>{{"limit", "2"}, {"actual", "3"}});
   CHECK(base::GetErrorDetail(third.status())->retry_after.has_value());
 
   first->reset();
@@ -52,10 +54,22 @@ TEST_CASE("memory is refused beyond the budget, for ever when it can never fit")
   CHECK(slots.Take({}, ~uint64_t{0}).status().code() == absl::StatusCode::kResourceExhausted);
 
   CHECK((*place)->Grow(400).ok());
-  CHECK(ReasonOf((*place)->Grow(1)) == "MEMORY_BUDGET");
+  const absl::Status more = (*place)->Grow(1);
+  CHECK(ReasonOf(more) == "MEMORY_BUDGET");
+  // There is no more for this piece of work, whoever else leaves.
+  CHECK_FALSE(base::GetErrorDetail(more)->retry_after.has_value());
   CHECK(slots.state().free_memory_bytes == 0);
   place->reset();
   CHECK(slots.state().free_memory_bytes == 1000);
+  auto small = slots.Take({}, 100);
+  auto other = slots.Take({}, 800);
+  REQUIRE(small.ok());
+  REQUIRE(other.ok());
+  // There will be when the other leaves.
+  CHECK(base::GetErrorDetail((*small)->Grow(900))->retry_after.has_value());
+  CHECK_FALSE(base::GetErrorDetail((*small)->Grow(901))->retry_after.has_value());
+  small->reset();
+  other->reset();
   CHECK(slots.state().free_slots == 4);
 }
 

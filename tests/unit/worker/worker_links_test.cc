@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -42,6 +43,11 @@ class FakeCoordinator final : private v1::Coordinator::Service {
     std::lock_guard lock(mutex_);
     refusal_ = std::move(status);
   }
+  // From the next stream on.
+  void Rename(std::string name) {
+    std::lock_guard lock(mutex_);
+    name_ = std::move(name);
+  }
   template <typename Done>
   bool WaitFor(Done done) {
     std::unique_lock lock(mutex_);
@@ -60,8 +66,10 @@ class FakeCoordinator final : private v1::Coordinator::Service {
       grpc::ServerReaderWriter<v1::CoordinatorHeartbeatResponse, v1::CoordinatorHeartbeatRequest>*
           stream) override {
     v1::CoordinatorHeartbeatRequest request;
+    std::string name;
     {
       std::lock_guard lock(mutex_);
+      name = name_;
       ++streams;
       ++open;
       changed_.notify_all();
@@ -78,7 +86,7 @@ class FakeCoordinator final : private v1::Coordinator::Service {
         changed_.notify_all();
       }
       v1::CoordinatorHeartbeatResponse response;
-      response.set_coordinator(name_);
+      response.set_coordinator(name);
       response.mutable_interval()->set_seconds(60);
       if (!stream->Write(response)) break;
     }
@@ -88,20 +96,36 @@ class FakeCoordinator final : private v1::Coordinator::Service {
     return grpc::Status::OK;
   }
 
-  const std::string name_;
+  grpc::Status GetStatus(grpc::ServerContext*, const v1::CoordinatorGetStatusRequest*,
+                         v1::CoordinatorGetStatusResponse* response) override {
+    std::lock_guard lock(mutex_);
+    response->mutable_coordinator()->set_name(name_);
+    return grpc::Status::OK;
+  }
+
   int port_ = 0;
   std::mutex mutex_;
+  std::string name_;
   std::condition_variable changed_;
   grpc::Status refusal_;
   std::unique_ptr<rpc::Server> server_;
 };
 
+// A resolver that answers what a test wants; look-ups may outlive the test.
+struct Names {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<std::string> addresses;
+  bool resolves = true;
+  // Look-ups do not return until this is false again.
+  bool hang = false;
+  int hanging = 0;
+};
+
 struct Fixture {
   base::Watchdog watchdog{base::SystemClock()};
   std::atomic<uint32_t> free_slots = 2;
-  std::mutex mutex;
-  std::vector<std::string> addresses;
-  bool resolves = true;
+  const std::shared_ptr<Names> names = std::make_shared<Names>();
   std::unique_ptr<CoordinatorLinks> links;
 
   void Start(const std::vector<std::string>& entries) {
@@ -117,16 +141,23 @@ struct Fixture {
           return info;
         },
         CoordinatorLinks::Options{.resolve_interval = absl::Milliseconds(20), .link = {}},
-        [this](const CoordinatorEntry& entry) -> absl::StatusOr<std::vector<std::string>> {
-          if (!entry.address.empty()) return std::vector<std::string>{entry.address};
-          std::lock_guard lock(mutex);
-          if (!resolves) return absl::UnavailableError("no such name");
-          return addresses;
+        [names = names](const CoordinatorEntry&) -> absl::StatusOr<std::vector<std::string>> {
+          std::unique_lock lock(names->mutex);
+          ++names->hanging;
+          names->changed.notify_all();
+          names->changed.wait(lock, [&] { return !names->hang; });
+          --names->hanging;
+          if (!names->resolves) return absl::UnavailableError("no such name");
+          return names->addresses;
         });
   }
   void Resolve(std::vector<std::string> to) {
-    std::lock_guard lock(mutex);
-    addresses = std::move(to);
+    std::lock_guard lock(names->mutex);
+    names->addresses = std::move(to);
+  }
+  void SetResolves(bool resolves) {
+    std::lock_guard lock(names->mutex);
+    names->resolves = resolves;
   }
 };
 
@@ -177,16 +208,10 @@ TEST_CASE("a name stands for as many coordinators as it has addresses, now and l
   REQUIRE(one.WaitFor(kAttached));
   f.Resolve({one.address(), two.address()});
   CHECK(two.WaitFor(kAttached));
-  {
-    std::lock_guard lock(f.mutex);
-    f.resolves = false;
-  }
+  f.SetResolves(false);
   // A failed look-up takes nothing away; an address that left keeps a stream that works.
   f.Resolve({two.address()});
-  {
-    std::lock_guard lock(f.mutex);
-    f.resolves = true;
-  }
+  f.SetResolves(true);
   f.free_slots = 1;
   f.links->Wake();
   CHECK(one.WaitFor([](FakeCoordinator& c) { return c.last.free_slots() == 1 && c.open == 1; }));
@@ -229,6 +254,44 @@ TEST_CASE("two addresses of one coordinator make one attachment that stays") {
   REQUIRE(idle.WaitFor(kLeft));
   chosen.Stop();
   CHECK(idle.WaitFor([](FakeCoordinator& c) { return c.open == 1; }));
+}
+
+TEST_CASE("coordinators that come back under each other's addresses are both found again") {
+  FakeCoordinator one("a"), two("b");
+  Fixture f;
+  f.Start({one.address(), two.address()});
+  REQUIRE(one.WaitFor(kAttached));
+  REQUIRE(two.WaitFor(kAttached));
+  one.Stop();
+  two.Stop();
+  two.Rename("a");
+  two.Start();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (f.links->connected() != 1 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  REQUIRE(f.links->connected() == 1);
+  // The first address led to a, which is attached under the second now.
+  one.Rename("b");
+  one.Start();
+  CHECK(one.WaitFor([](FakeCoordinator& c) { return c.streams >= 2 && c.open == 1; }));
+}
+
+TEST_CASE("the end of a worker does not wait for a name that is looked up") {
+  Fixture f;
+  f.names->hang = true;
+  f.Start({"coordinators:7000"});
+  {
+    std::unique_lock lock(f.names->mutex);
+    REQUIRE(f.names->changed.wait_for(lock, std::chrono::seconds(60),
+                                      [&] { return f.names->hanging > 0; }));
+  }
+  auto stopped = std::async(std::launch::async, [&] { f.links->Stop(); });
+  CHECK(stopped.wait_for(std::chrono::seconds(60)) == std::future_status::ready);
+  std::lock_guard lock(f.names->mutex);
+  CHECK(f.names->hanging > 0);
+  f.names->hang = false;
+  f.names->changed.notify_all();
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
 // The Worker service's promises, through the wire.
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <fstream>
+#include <map>
+#include <new>
 #include <sstream>
 #include <thread>
 
@@ -11,6 +14,22 @@
 #include "rpc/operation_convert.h"
 #include "rpc/status.h"
 #include "test_worker.h"
+
+namespace {
+// The largest block of bytes that was asked for as a worker asks for what it receives.
+std::atomic<size_t> largest_received = 0;
+}  // namespace
+
+void* operator new[](size_t size, const std::nothrow_t&) noexcept {
+  size_t largest = largest_received;
+  while (size > largest && !largest_received.compare_exchange_weak(largest, size)) {
+  }
+  try {
+    return operator new[](size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 
 namespace histeq::worker {
 namespace {
@@ -21,6 +40,11 @@ using testing::TestWorker;
 std::string ReasonOf(const grpc::Status& status) {
   const auto detail = base::GetErrorDetail(rpc::FromGrpc(status));
   return detail ? detail->reason : "";
+}
+
+std::map<std::string, std::string> FactsOf(const grpc::Status& status) {
+  const auto detail = base::GetErrorDetail(rpc::FromGrpc(status));
+  return detail ? detail->metadata : std::map<std::string, std::string>();
 }
 
 v1::Chunk ChunkOf(std::span<const uint8_t> bytes, uint64_t offset) {
@@ -49,10 +73,14 @@ struct TransformCall {
     stream->Write(request);
   }
   void SendMapping(std::span<const uint8_t> bytes) {
-    v1::TransformSegmentRequest request;
-    *request.mutable_mapping()->mutable_chunk() = ChunkOf(bytes, 0);
-    request.mutable_mapping()->set_size_bytes(bytes.size());
-    stream->Write(request);
+    constexpr size_t kStep = 1 << 20;
+    for (size_t at = 0; at < bytes.size(); at += kStep) {
+      v1::TransformSegmentRequest request;
+      *request.mutable_mapping()->mutable_chunk() =
+          ChunkOf(bytes.subspan(at, std::min(kStep, bytes.size() - at)), at);
+      request.mutable_mapping()->set_size_bytes(bytes.size());
+      stream->Write(request);
+    }
   }
   void Send(const v1::Chunk& chunk) {
     v1::TransformSegmentRequest request;
@@ -141,6 +169,36 @@ TEST_CASE("a mapping that is not held is asked for; one that is held need not be
   CHECK(ReasonOf(TransformWhole(*worker.stub, other, 0, false)) == "MAPPING_UNKNOWN");
 }
 
+TEST_CASE("a mapping that comes though it is held is checked, and takes no memory") {
+  TestWorker worker;
+  TestImage image(512, 256, 256);
+  image.spec.parameters.method = Method::kClahe;
+  image.spec.parameters.grid_x = image.spec.parameters.grid_y = 128;
+  const ImageShape shape = engine::ShapeOf(image.spec.layout, 256);
+  image.spec.mapping = std::make_shared<const Mapping>(ComputeMapping(
+      image.spec.parameters, shape, Statistics::Create(image.spec.parameters, shape)));
+  const std::span<const uint8_t> mapping = image.spec.mapping->data();
+  REQUIRE(mapping.size() == 4 << 20);
+  largest_received = 0;
+  codec::Fragment first, second;
+  REQUIRE(TransformWhole(*worker.stub, image, 0, true, &first).ok());
+  CHECK(largest_received >= mapping.size());
+  largest_received = 0;
+  REQUIRE(TransformWhole(*worker.stub, image, 0, true, &second).ok());
+  CHECK(largest_received < mapping.size());
+  CHECK((first.bytes == second.bytes));
+
+  // Its bytes are still looked at.
+  TransformCall call(*worker.stub);
+  call.Send(image.Header(0));
+  v1::TransformSegmentRequest request;
+  *request.mutable_mapping()->mutable_chunk() = ChunkOf(mapping.first(1000), 0);
+  request.mutable_mapping()->mutable_chunk()->set_crc32c(request.mapping().chunk().crc32c() ^ 1);
+  request.mutable_mapping()->set_size_bytes(mapping.size());
+  call.stream->Write(request);
+  CHECK(ReasonOf(call.End()) == "CHECKSUM_MISMATCH");
+}
+
 TEST_CASE("a mapping under a wrong name is refused and not kept") {
   TestWorker worker;
   const TestImage image(300, 40, 40);
@@ -164,6 +222,8 @@ TEST_CASE("streams that do not fit their header are refused, and leave nothing b
   TransformCall call(*worker.stub);
   grpc::StatusCode code = grpc::StatusCode::INVALID_ARGUMENT;
   std::string reason;
+  // How many more bytes came than were announced; 0: none.
+  uint64_t too_many = 0;
   const auto begin = [&] {
     call.Send(image.Header(0));
     call.SendMapping(image.spec.mapping->data());
@@ -181,13 +241,14 @@ TEST_CASE("streams that do not fit their header are refused, and leave nothing b
   SECTION("too few bytes") {
     begin();
     call.SendSamples(all.first(all.size() - 1), 4000);
-    reason = "SIZE_MISMATCH";
+    reason = "BAD_STREAM";
   }
   SECTION("too many bytes") {
     begin();
     call.SendSamples(all, 4000);
     call.Send(ChunkOf(all.first(1), all.size()));
-    reason = "SIZE_MISMATCH";
+    reason = "BAD_STREAM";
+    too_many = 1;
   }
   SECTION("a hole") {
     begin();
@@ -211,7 +272,7 @@ TEST_CASE("streams that do not fit their header are refused, and leave nothing b
     request.mutable_mapping()->set_size_bytes(256);
     call.stream->Write(request);
     call.SendSamples(all, 4000);
-    reason = "SIZE_MISMATCH";
+    reason = "BAD_STREAM";
   }
   SECTION("a mapping of another size") {
     call.Send(image.Header(0));
@@ -234,6 +295,11 @@ TEST_CASE("streams that do not fit their header are refused, and leave nothing b
   INFO(status.error_message());
   CHECK(status.error_code() == code);
   CHECK(ReasonOf(status) == reason);
+  if (too_many > 0) {
+    CHECK(FactsOf(status) ==
+          std::map<std::string, std::string>{{"limit", std::to_string(all.size())},
+                                             {"actual", std::to_string(all.size() + too_many)}});
+  }
   const auto after = StatusOf(*worker.stub).worker();
   CHECK(after.free_slots() == after.slots());
   CHECK(after.free_memory_bytes() == after.memory_bytes());
@@ -425,6 +491,38 @@ TEST_CASE("a small image is done whole") {
   CHECK(answer.finish.has_statistics());
 }
 
+TEST_CASE("a small image takes what its histograms need of the memory budget") {
+  const std::string file = ReadPicture("moon.png");
+  auto header = HeaderFor(file);
+  v1::Equalize& equalize = *header.mutable_operation()->mutable_equalize();
+  equalize.set_method(v1::Equalize::METHOD_CLAHE);
+  // 128 MiB.
+  equalize.set_grid_x(256);
+  equalize.set_grid_y(256);
+  WorkerOptions options;
+  options.memory_bytes = 128 << 20;
+  {
+    TestWorker worker(options);
+    const ProcessAnswer refused = Process(*worker.stub, file, header);
+    CHECK(refused.status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+    CHECK(ReasonOf(refused.status) == "MEMORY_BUDGET");
+    CHECK_FALSE(base::GetErrorDetail(rpc::FromGrpc(refused.status))->retry_after.has_value());
+    const auto after = StatusOf(*worker.stub).worker();
+    CHECK(after.free_memory_bytes() == after.memory_bytes());
+  }
+  options.memory_bytes = 256 << 20;
+  TestWorker worker(options);
+  const ProcessAnswer answer = Process(*worker.stub, file, header);
+  INFO(answer.status.error_message());
+  REQUIRE(answer.status.ok());
+  engine::InlineExecutor inline_executor;
+  const std::span<const uint8_t> bytes(reinterpret_cast<const uint8_t*>(file.data()), file.size());
+  const auto expected =
+      inline_executor.ProcessImage(bytes, *rpc::OperationFromProto(header.operation()), {}, {});
+  REQUIRE(expected.ok());
+  CHECK((answer.file == expected->file));
+}
+
 TEST_CASE("images that cannot be done are refused with the codec's reason") {
   TestWorker worker;
   std::string file = ReadPicture("moon.png");
@@ -447,11 +545,11 @@ TEST_CASE("images that cannot be done are refused with the codec's reason") {
   }
   SECTION("another size than announced") {
     header.set_size_bytes(file.size() + 1);
-    reason = "SIZE_MISMATCH";
+    reason = "BAD_STREAM";
   }
   SECTION("a size beyond all") {
     header.set_size_bytes(~uint64_t{0});
-    reason = "SIZE_MISMATCH";
+    reason = "BAD_STREAM";
   }
   SECTION("a reference that only the frontend has") {
     header.mutable_operation()->mutable_equalize()->set_method(v1::Equalize::METHOD_MATCH);

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/byte_stream.h"
+#include "base/cancel.h"
 #include "codec/decoder.h"
 #include "codec/encode_spec.h"
 #include "codec/raster_layout.h"
@@ -27,11 +28,15 @@ struct Fragment {
 
 // Encodes rows [first_row, first_row + rows) of an image. Both are multiples of
 // FragmentRowMultiple(), unless the segment is the last. `segment` is SegmentBytes(layout, rows)
-// long. The spec fits the layout (ValidateEncodeSpec). Thread-safe. The bytes depend on the
-// arguments alone. INVALID_ARGUMENT (INVALID_SEGMENT) for rows or bytes that do not fit.
+// long. The spec fits the layout (ValidateEncodeSpec). `token` is asked before each run of rows: a
+// row of MCUs, or 256 KiB of samples and at least one row for PNG. Thread-safe. The bytes depend on
+// the other arguments alone.
+// - INVALID_ARGUMENT (INVALID_SEGMENT) for rows or bytes that do not fit.
+// - the token's status.
 absl::StatusOr<Fragment> EncodeFragment(const EncodeSpec& spec, const RasterLayout& layout,
                                         uint32_t first_row, uint32_t rows,
-                                        std::span<const uint8_t> segment);
+                                        std::span<const uint8_t> segment,
+                                        const base::CancelToken& token = {});
 
 // Writes the file: header, fragments in order, end. Not thread-safe.
 class Stitcher {

@@ -3,6 +3,7 @@
 // The one seam between what to do and where it is done.
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -39,12 +40,18 @@ class SegmentExchange {
   // delivered.
   virtual std::span<uint8_t> InPlace(uint32_t /*index*/) { return {}; }
 
-  // Takes a finished segment; each once, in any order. Fails when the result cannot be written.
+  // Takes a finished segment; each once, in any order. May return while it still waits for one
+  // before it, or to be written by another thread. Fails when the result cannot be written.
   virtual absl::Status Deliver(uint32_t index, codec::Fragment fragment) = 0;
 
-  // Segments [0, delivered_prefix()) have all been delivered. An executor starts no segment that is
-  // its window or more ahead of this, which bounds the fragments that wait for one before them.
+  // Segments [0, delivered_prefix()) have all been delivered and written. An executor starts no
+  // segment that is its window or more ahead of this, which bounds the fragments that wait.
   virtual uint32_t delivered_prefix() const = 0;
+
+  // An executor that waits for delivered_prefix() gives `grown` before its first Deliver, and null
+  // before Transform returns. It is called inside Deliver, without a lock, whenever the prefix has
+  // grown; an exchange whose Deliver writes nothing but its own fragment need not call it.
+  virtual void WatchPrefix(std::function<void()> /*grown*/) {}
 };
 
 // A small image, done whole.

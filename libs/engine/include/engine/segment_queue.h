@@ -23,8 +23,11 @@ namespace histeq::engine {
 class SegmentQueue {
  public:
   // No index is handed out for the first time that is `window` (at least 1) or more ahead of the
-  // first one that is not complete. When `token` is cancelled the queue fails with its status.
-  SegmentQueue(uint32_t count, uint32_t window, const base::CancelToken& token);
+  // first one that is not delivered: `delivered_prefix` is SegmentExchange's, asked under the
+  // queue's lock; without it, what is complete is delivered. When `token` is cancelled the queue
+  // fails with its status.
+  SegmentQueue(uint32_t count, uint32_t window, const base::CancelToken& token,
+               std::function<uint32_t()> delivered_prefix = nullptr);
   ~SegmentQueue();
   SegmentQueue(const SegmentQueue&) = delete;
   SegmentQueue& operator=(const SegmentQueue&) = delete;
@@ -41,14 +44,13 @@ class SegmentQueue {
   // Hands in a taken index for somebody else; it goes to the front.
   void GiveBack(uint32_t index);
 
-  // Hands in a taken index that is done. Call it after SegmentExchange::Deliver has returned OK, so
-  // that the window is also one over SegmentExchange::delivered_prefix().
+  // Hands in a taken index that is done. Call it after SegmentExchange::Deliver has returned OK.
   void Complete(uint32_t index);
 
   // Ends the queue with an error (not OK). The first one stays.
   void Fail(absl::Status why);
 
-  // Makes every Take() that waits ask its `stop`.
+  // Makes every Take() that waits ask its `stop`, and look whether the window has moved.
   void Wake();
 
   // Whether nothing will be handed out any more: all are complete, or the queue failed.
@@ -73,6 +75,7 @@ class SegmentQueue {
 
   const uint32_t count_;
   const uint32_t window_;
+  const std::function<uint32_t()> delivered_prefix_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   absl::Status status_;

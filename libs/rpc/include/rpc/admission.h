@@ -45,7 +45,8 @@ class Admission {
 
   // A pass, at once or after a wait of at most max_wait. `cancelled` is asked every 250 ms at most;
   // CANCELLED when it says so.
-  // - RESOURCE_EXHAUSTED TOO_MANY_CALLS (metadata "limit", "what"; retry delay).
+  // - RESOURCE_EXHAUSTED TOO_MANY_CALLS (metadata "limit", the places inside; "actual", the calls
+  //   inside and waiting, this one included; "what"; retry delay).
   template <typename Cancelled>
   absl::StatusOr<Pass> Enter(Cancelled cancelled);
 
@@ -63,6 +64,7 @@ class Admission {
   absl::StatusOr<bool> WaitAwhile(Place place, absl::Duration left);
   void LeaveQueue(Place place);
   void Leave();
+  // Under the lock.
   absl::Status TooMany(const std::string& message) const;
 
   const Options options_;

@@ -17,8 +17,8 @@ namespace histeq::rpc {
 const char* Version();
 
 // The flags that all services have: --listen, --port, --port-file, --name, --log-level,
-// --log-format,
-// --drain-timeout-s, --config FILE, --version, --help.
+// --log-format, --max-connections, --max-streams, --drain-timeout-s, --config FILE, --version,
+// --help.
 struct ProgramFlags {
   std::string listen = "127.0.0.1";
   int port = 0;
@@ -27,6 +27,8 @@ struct ProgramFlags {
   std::string name;
   std::string log_level = "info";
   std::string log_format = "text";
+  int max_connections = ServerOptions().max_connections;
+  int max_streams = ServerOptions().max_streams_per_connection;
   double drain_timeout_s = 30;
 
   ServerOptions server_options() const;

@@ -27,6 +27,9 @@ struct ServerOptions {
   int max_streams_per_connection = 1024;
   // Connections at once; more wait until others end.
   int max_connections = 4096;
+  // Threads that answer calls; a call for which there is none is RESOURCE_EXHAUSTED. The last line
+  // behind each service's own limits.
+  int max_threads = 4096;
   // Connections that have sent no request for so long are closed.
   absl::Duration max_connection_idle = absl::Minutes(5);
 };

@@ -37,10 +37,10 @@ struct BlobExpectation {
 // discards it instead.
 class BlobWriter : public base::ByteSink {
  public:
-  // Appends. Makes the bytes durable every few MiB by itself. After an error only Discard and the
-  // destructor are useful; what is then committed can be continued by OpenPartial.
+  // Appends. Makes the bytes durable every few MiB and seconds by itself. After an error only
+  // Discard and the destructor are useful; what is then committed can be continued by OpenPartial.
   // - RESOURCE_EXHAUSTED DISK_FULL: the disk, the quota, or the reserve of free space is used up
-  //   (for the reserve: limit, the free bytes; actual, the bytes wanted; reserve).
+  //   (limit, the free bytes, unless it is a quota; actual, the bytes wanted; reserve).
   // - FAILED_PRECONDITION BLOB_COMPLETE: the blob was finished before.
   // - INTERNAL STORE_IO: any other failure of the disk.
   absl::Status Write(std::span<const uint8_t> bytes) override = 0;
@@ -57,6 +57,10 @@ class BlobWriter : public base::ByteSink {
 
   // Deletes what was written, finished or not.
   virtual absl::Status Discard() = 0;
+
+  // The catalog knows the finished blob: it will not be opened here again, and what is kept for
+  // that goes.
+  virtual void Registered() = 0;
 
   // Bytes written so far: where the next Write goes.
   virtual uint64_t size_bytes() const = 0;
@@ -108,7 +112,7 @@ class BlobStore {
 
   // A writer at the end of the committed bytes of `key`'s partial blob, which is made when there is
   // none. What a crash left half-written is cut off first. `expected_bytes` is checked against the
-  // free space.
+  // free space, and what is missing of it is kept free for this writer as long as it is open.
   // - INVALID_ARGUMENT: not a key of NewKey's form.
   // - ABORTED UPLOAD_BUSY: another writer of this key is open.
   // - RESOURCE_EXHAUSTED DISK_FULL, INTERNAL STORE_IO.
@@ -120,8 +124,13 @@ class BlobStore {
       std::optional<uint64_t> expected_bytes) = 0;
 
   // Bytes of `key` that are stored durably, finished or partial; 0 when there are none. While a
-  // writer is open: what it has committed.
+  // writer is open: what it has committed. Reads none of them, however many they are; OpenPartial
+  // looks at the last ones and goes back further when these were damaged.
   virtual absl::StatusOr<uint64_t> CommittedBytes(const std::string& key) = 0;
+
+  // What is stored under `key`, finished or partial, without reading it; nothing when there is
+  // nothing.
+  virtual absl::StatusOr<std::optional<BlobEntry>> Find(const std::string& key) = 0;
 
   // Reads a finished blob. A blob deleted while it is read can be read to its end.
   // - DATA_LOSS BLOB_DAMAGED: missing, or not of the expected size; also from the source, when the
@@ -143,7 +152,8 @@ class BlobStore {
   // Calls `visit` for every blob and partial blob, in no order, until it returns an error.
   virtual absl::Status ForEach(const std::function<absl::Status(const BlobEntry&)>& visit) = 0;
 
-  // OK when a blob of `bytes` would be accepted now, else RESOURCE_EXHAUSTED DISK_FULL.
+  // OK when a blob of `bytes` would be accepted now, beside what open writers still expect
+  // (metadata promised); else RESOURCE_EXHAUSTED DISK_FULL.
   virtual absl::Status CheckSpace(uint64_t bytes) = 0;
 };
 

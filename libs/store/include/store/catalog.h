@@ -39,6 +39,10 @@ struct CatalogLimits {
   // Largest page of a list, and the size of a page when none is asked for.
   uint32_t max_page_size = 1000;
   uint32_t default_page_size = 100;
+  // A page of jobs ends early once its records have so many bytes; one record is always given.
+  uint64_t max_page_bytes = 1 << 20;
+  // Registered coordinators.
+  uint64_t max_coordinators = 1024;
 };
 
 // The answer to FinishUpload.
@@ -216,7 +220,7 @@ class Catalog {
   // - NOT_FOUND JOB_NOT_FOUND.
   virtual absl::StatusOr<JobRecord> GetJob(const std::string& job_id) = 0;
 
-  // As ListImages.
+  // As ListImages; a page may also end early by its bytes.
   virtual absl::StatusOr<Page<JobRecord>> ListJobs(const JobFilter& filter, uint32_t page_size,
                                                    const std::string& page_token) = 0;
 
@@ -252,7 +256,9 @@ class Catalog {
   virtual absl::StatusOr<Lease> GetLease(const std::string& job_id, uint64_t epoch) = 0;
 
   // Extends the leases by the TTL from now and keeps their progress. One verdict for each, in
-  // order. Writes nothing to the disk.
+  // order. Writes nothing to the disk. `leases` are all that the coordinator holds: one that was
+  // given to it a quarter of the TTL ago, and about which no call ever came, was lost on its way
+  // and ends with the next ExpireLeases.
   virtual std::vector<LeaseVerdict> Renew(const std::string& coordinator,
                                           const std::vector<HeldLease>& leases) = 0;
 
@@ -272,13 +278,14 @@ class Catalog {
                                          FailOutcome outcome, const JobError& error) = 0;
 
   // Ends the leases that were not renewed in time: back to the queue, or kFailed with POISON_JOB or
-  // ATTEMPTS_EXHAUSTED. Returns the jobs as they are then. Call it every few seconds. After the
-  // catalog was opened every lease is good for one whole TTL.
+  // ATTEMPTS_EXHAUSTED. One about which no Renew or GetLease ever came counts as handed back. Returns the jobs as they are then. Call it every few seconds. The
+  // leases of before the catalog was opened are good for one whole TTL from the first call on.
   virtual absl::StatusOr<std::vector<JobRecord>> ExpireLeases() = 0;
 
   // ---- Coordinators
 
   // Adds the coordinator, or changes its address.
+  // - RESOURCE_EXHAUSTED TOO_MANY_COORDINATORS: the list is full.
   virtual absl::Status RegisterCoordinator(const CoordinatorRecord& coordinator) = 0;
   // - NOT_FOUND COORDINATOR_NOT_FOUND.
   virtual absl::Status RemoveCoordinator(const std::string& name) = 0;

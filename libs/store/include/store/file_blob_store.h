@@ -8,6 +8,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
 #include "store/blob_store.h"
 
 namespace histeq::store {
@@ -19,15 +21,19 @@ struct FileBlobStoreOptions {
   // Free bytes that must stay on the disk beyond the blob to be written, so that the catalog can
   // still work. 0: no reserve.
   uint64_t reserve_bytes = 256ull << 20;
-  // Written bytes between two syncs: what a power cut in the middle of an upload costs at most.
+  // A partial blob is synced after so many bytes, and with the first bytes that come so long after
+  // the last sync: what a crash in the middle of an upload costs at most.
   uint64_t sync_bytes = 64ull << 20;
+  absl::Duration sync_interval = absl::Seconds(2);
+  // For sync_interval; outlives the store.
+  const base::Clock* clock = &base::SystemClock();
   // Called before each call; an errno other than 0 is taken as the call's failure. For tests.
   std::function<int(FileCall)> fault;
 };
 
 // The store below `folder`, which is made when it is missing. Files are FOLDER/ab/KEY, KEY.partial,
-// and KEY.sections: a checksum for each synced section of a partial blob, by which its committed
-// size is found again after a crash. The caller holds the folder alone (see data_dir.h).
+// and KEY.sections: for each synced section of a partial blob its checksum and the state of the
+// blob's SHA-256, from which it is continued after a crash without being read again. The caller holds the folder alone (see data_dir.h).
 absl::StatusOr<std::unique_ptr<BlobStore>> OpenFileBlobStore(const std::string& folder,
                                                              const FileBlobStoreOptions& options);
 

@@ -13,9 +13,14 @@ namespace histeq::store {
 
 using Sha256Digest = std::array<uint8_t, 32>;
 
-// Streaming hash. One thread at a time.
+// What the hash knows of whole blocks: enough to continue it later, elsewhere.
+using Sha256Chain = std::array<uint32_t, 8>;
+
+// Streaming hash. One thread at a time. A stream has less than 2^61 bytes.
 class Sha256 {
  public:
+  static constexpr uint64_t kBlockBytes = 64;
+
   Sha256();
   ~Sha256();
   Sha256(Sha256&&) noexcept;
@@ -25,6 +30,11 @@ class Sha256 {
 
   // The digest of all bytes so far. The stream may go on afterwards.
   Sha256Digest Digest() const;
+
+  // After the last whole block so far.
+  Sha256Chain Chain() const;
+  // As after `bytes`, a multiple of kBlockBytes, that had `chain`.
+  void Resume(const Sha256Chain& chain, uint64_t bytes);
 
   // Back to the empty stream.
   void Reset();

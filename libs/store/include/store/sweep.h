@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/cancel.h"
 #include "store/blob_store.h"
 #include "store/catalog.h"
 
@@ -18,13 +19,17 @@ struct SweepReport {
   uint64_t bytes_freed = 0;
 };
 
-// Deletes every blob that no image and no open upload refers to. Only at start, before any call is
-// served: a result on its way to be registered would look like an orphan.
-absl::StatusOr<SweepReport> SweepOrphans(Catalog& catalog, BlobStore& blobs);
+// Deletes every blob that no image and no open upload refers to. At any time; a result on its way
+// to be registered has an open writer, and stays. Takes time in proportion to the number of blobs;
+// `stop` is asked between two, and its status returned.
+absl::StatusOr<SweepReport> SweepOrphans(Catalog& catalog, BlobStore& blobs,
+                                         const base::CancelToken& stop = {});
 
-// Forgets open uploads that nobody touched since `before`, with their bytes. At any time; an upload
-// with an open writer stays.
+// Forgets open uploads that nobody touched, and whose bytes nobody added to, since `before`, with
+// their bytes. At any time; an upload with an open writer stays. Reads no bytes; `stop` is asked
+// between two uploads, and its status returned.
 absl::StatusOr<SweepReport> SweepAbandonedUploads(Catalog& catalog, BlobStore& blobs,
-                                                  absl::Time before);
+                                                  absl::Time before,
+                                                  const base::CancelToken& stop = {});
 
 }  // namespace histeq::store
