@@ -32,6 +32,7 @@ std::optional<NodeFile> FileOf(const v1::Image& image) {
   file.path = location->path;
   if (!image.unread()) {
     file.size_bytes = image.size_bytes();
+    file.sha256 = image.sha256();
     if (image.has_modify_time()) file.modify_time = rpc::FromProto(image.modify_time());
   }
   return file;

@@ -11,7 +11,8 @@ rpc::WorkerFile AtWorker(const NodeFile& file) {
   return {.location = file.location,
           .storage = file.storage,
           .size_bytes = file.size_bytes,
-          .modify_time = file.modify_time};
+          .modify_time = file.modify_time,
+          .sha256 = file.sha256};
 }
 
 }  // namespace

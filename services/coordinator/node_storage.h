@@ -29,6 +29,8 @@ struct NodeFile {
   // The file that is meant; absent: whatever lies there.
   std::optional<uint64_t> size_bytes;
   std::optional<absl::Time> modify_time;
+  // 32 bytes, or empty: any. Compared where a worker does the file whole.
+  std::string sha256;
 };
 
 // Thread-safe. Errors of all calls: those of store::FileRoot::OpenFile, DATA_LOSS SOURCE_CHANGED,

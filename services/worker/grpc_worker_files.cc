@@ -60,11 +60,16 @@ absl::StatusOr<store::RootedFile> OpenStored(const store::StorageRoots& storage,
   return Open(storage, request.location(), size_bytes, modify_time);
 }
 
-absl::Status ReadWhole(const store::RootedFile& file, std::span<uint8_t> bytes) {
+absl::Status ReadWhole(const store::RootedFile& file, const std::string& sha256,
+                       std::span<uint8_t> bytes) {
   HISTEQ_ASSIGN_OR_RETURN(const size_t got, file.ReadAt(0, bytes));
   HISTEQ_RETURN_IF_ERROR(file.CheckUnchanged());
   if (got < bytes.size()) return absl::InternalError("the file ended early");
-  return absl::OkStatus();
+  if (sha256.empty() || store::ToBytes(store::Sha256Of(bytes)) == sha256) return absl::OkStatus();
+  return base::MakeError(absl::StatusCode::kDataLoss,
+                         "the file has changed since it was registered and read: its SHA-256 "
+                         "differs; register it again",
+                         {.reason = "SOURCE_CHANGED"});
 }
 
 absl::Status TooLargeHere() {

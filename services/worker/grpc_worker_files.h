@@ -3,6 +3,7 @@
 // Files in this worker's storage.
 
 #include <span>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,8 +21,10 @@ absl::StatusOr<store::RootedFile> OpenStored(const store::StorageRoots& storage,
 absl::StatusOr<store::RootedFile> OpenStored(const store::StorageRoots& storage,
                                              const v1::ReadFileRequest& request);
 
-// Fills `bytes`, which are as many as the file has. DATA_LOSS SOURCE_CHANGED.
-absl::Status ReadWhole(const store::RootedFile& file, std::span<uint8_t> bytes);
+// Fills `bytes`, which are as many as the file has. DATA_LOSS SOURCE_CHANGED, also when their
+// SHA-256 is another one than `sha256` (empty: any).
+absl::Status ReadWhole(const store::RootedFile& file, const std::string& sha256,
+                       std::span<uint8_t> bytes);
 
 // OUT_OF_RANGE TOO_LARGE_HERE: it is done by segments.
 absl::Status TooLargeHere();

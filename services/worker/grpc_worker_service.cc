@@ -419,7 +419,7 @@ absl::Status GrpcWorkerService::Process(
   HISTEQ_ASSIGN_OR_RETURN(const auto place, slots_.Take(record.work, 2 * size_bytes));
   HISTEQ_ASSIGN_OR_RETURN(Incoming file, Incoming::Create(size_bytes));
   if (stored.has_value()) {
-    HISTEQ_RETURN_IF_ERROR(ReadWhole(*stored, file.span()));
+    HISTEQ_RETURN_IF_ERROR(ReadWhole(*stored, header.sha256(), file.span()));
   } else {
     while (call.Read(stream, request)) {
       if (!request.has_chunk()) return BadStream("a message after the header has no chunk");

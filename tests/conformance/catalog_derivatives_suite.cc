@@ -1,6 +1,8 @@
 // What every catalog does about derivatives: made once, shared, waited for, replaced, removed.
 
-#include <atomic>
+#include <algorithm>
+#include <cstdlib>
+#include <random>
 #include <set>
 #include <thread>
 #include <vector>
@@ -526,6 +528,143 @@ TEMPLATE_TEST_CASE("beyond the budget the results go that were not used for long
   CHECK(harness.catalog().ExpireImages(NotInUse, 1)->images.at(0).id == ids[1]);
   CHECK(harness.catalog().ExpireImages(NotInUse, 1)->images.at(0).id == ids[0]);
   CHECK(harness.catalog().ExpireImages(NotInUse, 1)->images.empty());
+}
+
+TEMPLATE_TEST_CASE(
+    "whatever comes in whatever order, nothing is made twice and nobody waits for ever", "",
+    CATALOGS) {
+  const char* given = std::getenv("HISTEQ_TEST_SEED");
+  const unsigned first_seed = given != nullptr ? static_cast<unsigned>(std::atoi(given))
+                                               : std::random_device{}() % 1'000'000;
+  for (unsigned seed = first_seed; seed < first_seed + 4; ++seed) {
+    INFO("HISTEQ_TEST_SEED=" << seed);
+    std::mt19937 random(seed);
+    CatalogLimits limits;
+    limits.backoff = limits.max_backoff = absl::Milliseconds(1);
+    limits.result_ttl = absl::Hours(50);
+    TestType harness(limits);
+    std::vector<ImageRecord> images = {AddImage(harness.catalog(), "a").image};
+    images.push_back(AddCopy(harness.catalog(), "b", "b.jpg", images[0]));
+    images.push_back(AddImage(harness.catalog(), "c").image);
+    std::vector<std::string> jobs;
+    std::vector<Lease> leases;
+    std::set<std::string> freed;
+    int blobs = 0;
+    // What each lease makes, as (bytes, operation), but for what is only a step on the way.
+    const auto keys_of = [](const Lease& lease) {
+      std::set<std::pair<std::string, std::string>> keys;
+      for (const uint32_t output : lease.outputs) {
+        if (!lease.job.result_image_ids[output].empty()) continue;
+        keys.insert({ToHex(lease.image.facts.sha256), lease.job.spec.outputs[output].operation});
+      }
+      return keys;
+    };
+    const auto lease_next = [&]() -> bool {
+      auto lease = harness.catalog().LeaseNext("c", 0);
+      REQUIRE(lease.ok());
+      if (!lease->has_value()) return false;
+      CHECK_FALSE((*lease)->outputs.empty());
+      for (const auto& key : keys_of(**lease)) {
+        // Nobody else makes it, and it is not there unless it is made anew.
+        for (const Lease& other : leases) CHECK(keys_of(other).count(key) == 0);
+        if ((*lease)->job.spec.refresh) continue;
+        const auto description = harness.catalog().DescribeImage((*lease)->image.id);
+        REQUIRE(description.ok());
+        for (const DerivativeRecord& derivative : description->derivatives) {
+          if (derivative.operation == key.second) CHECK_FALSE(derivative.image.has_value());
+        }
+      }
+      leases.push_back(**std::move(lease));
+      return true;
+    };
+    const auto end_one = [&](bool complete) {
+      const size_t at = random() % leases.size();
+      const Lease lease = leases[at];
+      leases.erase(leases.begin() + static_cast<ptrdiff_t>(at));
+      if (!complete) {
+        const auto outcome = static_cast<FailOutcome>(1 + random() % 4);
+        REQUIRE(
+            harness.catalog().Fail(lease.job.id, lease.job.epoch, outcome, {13, "X", "", {}}).ok());
+        return;
+      }
+      const CompletedJob completed =
+          MustComplete(harness.catalog(), lease, "r" + std::to_string(blobs++));
+      for (const auto& result : completed.results) CHECK(result.has_value());
+      for (const std::string& location : completed.freed_locations) {
+        CHECK(freed.insert(location).second);
+      }
+    };
+    const auto note = [&](const absl::StatusOr<RemovedImages>& removed) {
+      if (!removed.ok()) return;
+      for (const std::string& location : removed->freed_locations) {
+        CHECK(freed.insert(location).second);
+      }
+    };
+    for (int step = 0; step < 300; ++step) {
+      Catalog& catalog = harness.catalog();
+      const unsigned dice = random() % 100;
+      if (dice < 40) {
+        std::vector<std::string> operations;
+        const bool equalize = random() % 4 == 0;
+        if (equalize) operations.push_back("eq");
+        for (const std::string size : {"1", "2", "3", "4"}) {
+          if (random() % 3 == 0) operations.push_back((equalize ? ">" : "") + size);
+        }
+        if (operations.empty()) continue;
+        if (!equalize) std::shuffle(operations.begin(), operations.end(), random);
+        JobSpec spec = DeriveSpec(operations);
+        spec.refresh = random() % 8 == 0;
+        const auto job = catalog.CreateJob("r-" + std::to_string(step),
+                                           images[random() % images.size()].id, spec);
+        REQUIRE(job.ok());
+        jobs.push_back(job->id);
+      } else if (dice < 60) {
+        lease_next();
+      } else if (dice < 80) {
+        if (!leases.empty()) end_one(random() % 4 != 0);
+      } else if (dice < 85) {
+        if (!jobs.empty()) REQUIRE(catalog.CancelJob(jobs[random() % jobs.size()]).ok());
+      } else if (dice < 90) {
+        const auto description = catalog.DescribeImage(images[random() % images.size()].id);
+        REQUIRE(description.ok());
+        for (const DerivativeRecord& derivative : description->derivatives) {
+          if (!derivative.image.has_value() || random() % 3 != 0) continue;
+          note(catalog.DeleteImage(derivative.image->id));
+        }
+      } else if (dice < 94) {
+        harness.clock.Advance(absl::Hours(5));
+        note(catalog.ExpireImages(NotInUse, 3));
+        leases.clear();
+        REQUIRE(catalog.ExpireLeases().ok());
+      } else if (dice < 97) {
+        harness.Reopen();
+      } else {
+        harness.clock.Advance(absl::Seconds(1));
+      }
+    }
+    // What was begun comes to an end.
+    for (int round = 0; round < 2000; ++round) {
+      harness.clock.Advance(absl::Seconds(1));
+      const bool leased = lease_next();
+      if (!leased && leases.empty()) break;
+      if (!leases.empty()) end_one(true);
+    }
+    for (const std::string& id : jobs) {
+      const auto job = harness.catalog().GetJob(id);
+      REQUIRE(job.ok());
+      CHECK(IsFinal(job->state));
+      if (job->state == JobState::kSucceeded) {
+        for (const std::string& result : job->result_image_ids) CHECK_FALSE(result.empty());
+      }
+    }
+    const auto all = harness.catalog().ListImages({}, 1000, "");
+    for (const ImageRecord& image : all->records) CHECK(freed.count(image.facts.location) == 0);
+    // No trace is left of what was removed.
+    for (const ImageRecord& image : images) note(harness.catalog().DeleteImage(image.id));
+    harness.clock.Advance(absl::Hours(100));
+    note(harness.catalog().ExpireImages(NotInUse, 1000));
+    CHECK(harness.catalog().ListImages({}, 0, "")->records.empty());
+  }
 }
 
 }  // namespace

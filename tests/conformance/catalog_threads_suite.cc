@@ -430,7 +430,10 @@ class Storm {
       Allow("delete", deleted.status(), {"IMAGE_NOT_FOUND", "IMAGE_IN_USE"});
       if (!deleted.ok()) return;
       const std::lock_guard lock(mutex_);
-      if (!deleted_.insert(id).second) errors_.push_back("deleted twice: " + id);
+      // The image, and what was made of it.
+      for (const ImageRecord& image : deleted->images) {
+        if (!deleted_.insert(image.id).second) errors_.push_back("deleted twice: " + image.id);
+      }
       return;
     }
     if (dice < 97) {

@@ -241,6 +241,7 @@ absl::StatusOr<WorkerFiles::Processed> WorkerFiles::Process(const WorkerFile& fi
   header.set_size_bytes(size);
   header.set_max_pixels(limits.max_pixels);
   header.set_location(file.location);
+  header.set_sha256(file.sha256);
   if (file.modify_time.has_value()) *header.mutable_modify_time() = ToProto(*file.modify_time);
   const uint64_t max_result_bytes = 8 * (size + kMaxWholeBytes) + (1 << 20);
   // The least that a worker takes for it.

@@ -27,6 +27,8 @@ struct WorkerFile {
   // The file that is meant; absent: whatever lies there.
   std::optional<uint64_t> size_bytes;
   std::optional<absl::Time> modify_time;
+  // 32 bytes, or empty: any. Compared by Process; whoever reads what Open gives compares itself.
+  std::string sha256;
 };
 
 struct WorkerFilesOptions {
