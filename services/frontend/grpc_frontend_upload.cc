@@ -13,6 +13,7 @@
 #include "request_checks.h"
 #include "rpc/chunk.h"
 #include "rpc/event_log.h"
+#include "rpc/write_behind.h"
 #include "upload_session.h"
 
 namespace histeq::frontend {
@@ -97,29 +98,15 @@ class UploadCall {
                                  ? fmt::format("{}", *announced.header.size_bytes)
                                  : std::string()},
                    {"job", announced.header.job.has_value() ? "yes" : "no"}});
-    bool ended = false;
-    std::optional<store::Sha256Digest> sha256;
-    while (Read()) {
-      if (ended) return OutOfOrder("nothing comes after the finish of an upload");
-      if (message_.has_finish()) {
-        HISTEQ_ASSIGN_OR_RETURN(sha256, ReadSha256(message_.finish().sha256(), "finish.sha256"));
-        ended = true;
-      } else if (message_.has_chunk()) {
-        HISTEQ_RETURN_IF_ERROR(rpc::CheckChunk(message_.chunk(), session_->size_bytes()));
-        HISTEQ_RETURN_IF_ERROR(session_->Write(rpc::BytesOf(message_.chunk())));
-        HISTEQ_RETURN_IF_ERROR(CheckProgress());
-      } else {
-        return OutOfOrder("after its header an upload has chunks, then at most one finish");
-      }
-    }
+    HISTEQ_RETURN_IF_ERROR(Receive());
     HISTEQ_RETURN_IF_ERROR(call_.WhyBroken());
-    if (!ended && !announced.header.size_bytes.has_value()) {
+    if (!ended_ && !announced.header.size_bytes.has_value()) {
       // The end of the stream alone says that this is all, and a broken connection may become known
       // a moment after the read that it made fail: look again when the bytes are on the disk.
       HISTEQ_RETURN_IF_ERROR(session_->Sync());
       HISTEQ_RETURN_IF_ERROR(call_.WhyBroken());
     }
-    return session_->Finish(sha256);
+    return session_->Finish(sha256_);
   }
 
   void LogStored(const store::FinishedUpload& finished) const {
@@ -167,6 +154,35 @@ class UploadCall {
   }
 
  private:
+  // All that follows the header. Whatever ends the stream, what came before is stored.
+  absl::Status Receive() {
+    rpc::WriteBehind behind(
+        [this](std::span<const uint8_t> bytes) { return session_->Write(bytes); });
+    const absl::Status received = ReceiveInto(behind);
+    HISTEQ_RETURN_IF_ERROR(behind.Flush());
+    return received;
+  }
+
+  absl::Status ReceiveInto(rpc::WriteBehind& behind) {
+    while (Read()) {
+      if (ended_) return OutOfOrder("nothing comes after the finish of an upload");
+      if (message_.has_finish()) {
+        HISTEQ_ASSIGN_OR_RETURN(sha256_, ReadSha256(message_.finish().sha256(), "finish.sha256"));
+        ended_ = true;
+      } else if (message_.has_chunk()) {
+        HISTEQ_RETURN_IF_ERROR(rpc::CheckChunk(message_.chunk(), size_));
+        const uint64_t bytes = message_.chunk().data().size();
+        HISTEQ_RETURN_IF_ERROR(behind.Push(*message_.mutable_chunk()->mutable_data()));
+        size_ += bytes;
+        if (bytes > 0) silent_ = absl::ZeroDuration();
+        HISTEQ_RETURN_IF_ERROR(CheckProgress());
+      } else {
+        return OutOfOrder("after its header an upload has chunks, then at most one finish");
+      }
+    }
+    return absl::OkStatus();
+  }
+
   bool Read() {
     guard_->Expect(core_.options.upload_idle_timeout, silent_);
     const absl::Duration asked = core_.clock.Monotonic();
@@ -181,16 +197,13 @@ class UploadCall {
   // Only bytes count as a sign of life: a place is not held by empty chunks, or a byte now and
   // then.
   absl::Status CheckProgress() {
-    const uint64_t size = session_->size_bytes();
-    if (size > size_) silent_ = absl::ZeroDuration();
-    size_ = size;
     const absl::Duration window = core_.options.upload_rate_window;
     if (window_ < window) return absl::OkStatus();
-    const uint64_t came = size - window_first_;
+    const uint64_t came = size_ - window_first_;
     const auto wanted = static_cast<uint64_t>(absl::ToDoubleSeconds(window) *
                                               static_cast<double>(core_.options.min_upload_rate));
     if (came < wanted) return TooSlow(wanted, came, window);
-    window_first_ = size;
+    window_first_ = size_;
     window_ = absl::ZeroDuration();
     return absl::OkStatus();
   }
@@ -209,9 +222,12 @@ class UploadCall {
   // Time for which the sender was waited for since the last byte, and in the present window.
   absl::Duration silent_;
   absl::Duration window_;
-  // Stored, and stored when the window began.
+  // Stored or on the way there, now and when the window began: where the next chunk begins.
   uint64_t size_ = 0;
   uint64_t window_first_ = 0;
+  // The finish has come, and what it said.
+  bool ended_ = false;
+  std::optional<store::Sha256Digest> sha256_;
 };
 
 }  // namespace

@@ -278,8 +278,9 @@ class Catalog {
                                          FailOutcome outcome, const JobError& error) = 0;
 
   // Ends the leases that were not renewed in time: back to the queue, or kFailed with POISON_JOB or
-  // ATTEMPTS_EXHAUSTED. One about which no Renew or GetLease ever came counts as handed back. Returns the jobs as they are then. Call it every few seconds. The
-  // leases of before the catalog was opened are good for one whole TTL from the first call on.
+  // ATTEMPTS_EXHAUSTED. One about which no Renew or GetLease ever came counts as handed back.
+  // Returns the jobs as they are then. Call it every few seconds. The leases of before the catalog
+  // was opened are good for one whole TTL from the first call on.
   virtual absl::StatusOr<std::vector<JobRecord>> ExpireLeases() = 0;
 
   // ---- Coordinators

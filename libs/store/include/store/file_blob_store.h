@@ -33,7 +33,8 @@ struct FileBlobStoreOptions {
 
 // The store below `folder`, which is made when it is missing. Files are FOLDER/ab/KEY, KEY.partial,
 // and KEY.sections: for each synced section of a partial blob its checksum and the state of the
-// blob's SHA-256, from which it is continued after a crash without being read again. The caller holds the folder alone (see data_dir.h).
+// blob's SHA-256, from which it is continued after a crash without being read again. The caller
+// holds the folder alone (see data_dir.h).
 absl::StatusOr<std::unique_ptr<BlobStore>> OpenFileBlobStore(const std::string& folder,
                                                              const FileBlobStoreOptions& options);
 
