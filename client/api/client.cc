@@ -152,6 +152,12 @@ absl::StatusOr<v1::Job> Client::CreateJob(const std::string& image_id,
   return std::move(*response.mutable_job());
 }
 
+absl::StatusOr<v1::RegisterImageResponse> Client::RegisterImage(
+    const v1::RegisterImageRequest& request, const CallControl& control) {
+  return CallUntilAnswered<v1::RegisterImageRequest, v1::RegisterImageResponse>(
+      *connection_, &Frontend::RegisterImage, request, control, options().stall_timeout);
+}
+
 absl::StatusOr<v1::Job> Client::GetJob(const std::string& job_id, const CallControl& control) {
   v1::GetJobRequest request;
   request.set_job_id(job_id);

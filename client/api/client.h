@@ -37,6 +37,9 @@ class Client {
   absl::StatusOr<v1::GetImageResponse> QueryImage(const std::string& image_id,
                                                   const CallControl& control);
   absl::Status DeleteImage(const std::string& image_id, const CallControl& control);
+  // Makes a file known as an image, however often the answer is lost on the way.
+  absl::StatusOr<v1::RegisterImageResponse> RegisterImage(const v1::RegisterImageRequest& request,
+                                                          const CallControl& control);
   // May take as long as it takes to count a large image.
   absl::StatusOr<v1::ImageStatistics> GetHistogram(const std::string& image_id,
                                                    const CallControl& control);

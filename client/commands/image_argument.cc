@@ -25,7 +25,8 @@ absl::StatusOr<std::string> ImageIdOf(const Session& session, const std::string&
   std::error_code error;
   const bool could_be_id =
       argument.size() <= 64 &&
-      argument.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz-") == std::string::npos;
+      argument.find_first_not_of(
+          "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-") == std::string::npos;
   if (could_be_id && !std::filesystem::exists(argument, error)) return argument;
   HISTEQ_ASSIGN_OR_RETURN(const v1::UploadImageResponse response,
                           UploadPath(session, argument, nullptr, item));

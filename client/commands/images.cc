@@ -24,8 +24,9 @@ ExitCode RunImages(Session& session, const ImagesFlags& flags) {
         if (session.json) {
           session.display.OutText(ToJson(image) + "\n");
         } else {
-          table.AddRow({Printable(image.id()), FormatName(image.format()),
-                        fmt::format("{}x{}", image.width(), image.height()),
+          table.AddRow({Printable(image.id()),
+                        image.unread() ? "unread" : FormatName(image.format()),
+                        image.unread() ? "" : fmt::format("{}x{}", image.width(), image.height()),
                         ByteText(image.size_bytes()), TimeText(image.create_time()),
                         Printable(image.name())});
         }

@@ -33,6 +33,7 @@ std::string JobText(const v1::Job& job) {
   Facts facts;
   facts.Add("job", job.id());
   facts.Add("state", StateName(job.state()));
+  facts.Add("waits for", job.waiting_for());
   facts.Add("operation", OperationText(job.operation()));
   facts.Add("image", job.image_name().empty()
                          ? job.image_id()
@@ -61,9 +62,13 @@ std::string ImageText(const v1::Image& image) {
   Facts facts;
   facts.Add("image", image.id());
   facts.Add("name", image.name());
-  facts.Add("format", fmt::format("{}, {}x{}, {} channel{}, {} bit", FormatName(image.format()),
-                                  image.width(), image.height(), image.channels(),
-                                  image.channels() == 1 ? "" : "s", image.bits_per_sample()));
+  if (image.unread()) {
+    facts.Add("format", "not read yet");
+  } else {
+    facts.Add("format", fmt::format("{}, {}x{}, {} channel{}, {} bit", FormatName(image.format()),
+                                    image.width(), image.height(), image.channels(),
+                                    image.channels() == 1 ? "" : "s", image.bits_per_sample()));
+  }
   facts.Add("size", fmt::format("{} bytes ({})", image.size_bytes(), ByteText(image.size_bytes())));
   facts.Add("sha256", Hex(image.sha256()));
   facts.Add("location", image.location());

@@ -27,7 +27,7 @@ std::string How(const v1::Job& job) {
                  : fmt::format("{}, {} {}/{}", job.coordinator(), StageName(job.progress().stage()),
                                job.progress().segments_done(), job.progress().segments_total());
     default:
-      return "";
+      return job.waiting_for().empty() ? "" : "waits for " + job.waiting_for();
   }
 }
 

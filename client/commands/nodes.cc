@@ -17,6 +17,14 @@ std::string Ago(const google::protobuf::Timestamp& time) {
   return fmt::format("{} s ago", std::max<int64_t>(0, absl::ToInt64Seconds(ago)));
 }
 
+// The names of its storage roots.
+template <typename Node>
+std::string Stores(const Node& node) {
+  std::string text;
+  for (const std::string& storage : node.storages()) text += ", " + Printable(storage);
+  return text.empty() ? text : text.substr(2);
+}
+
 std::string Condition(const v1::CoordinatorInfo& coordinator) {
   if (!coordinator.alive()) return "gone";
   return coordinator.draining() ? "draining" : "alive";
@@ -29,13 +37,13 @@ ExitCode RunNodes(Session& session, const NodesFlags&) {
     session.display.OutText(ToJson(*nodes) + "\n");
     return kOk;
   }
-  Table table({"NODE", "ADDRESS", "STATE", "LOAD", "SEEN", "DONE", "TARGET", "VERSION"});
+  Table table({"NODE", "ADDRESS", "STATE", "LOAD", "SEEN", "DONE", "TARGET", "VERSION", "STORAGE"});
   for (const auto& coordinator : nodes->coordinators()) {
     table.AddRow({Printable(coordinator.name()), Printable(coordinator.address()),
                   Condition(coordinator) + (coordinator.registered() ? ", registered" : ""),
                   fmt::format("{}/{} jobs", coordinator.jobs_running(), coordinator.job_slots()),
                   Ago(coordinator.last_heartbeat_time()), "", Printable(coordinator.simd_target()),
-                  Printable(coordinator.version())});
+                  Printable(coordinator.version()), Stores(coordinator)});
     for (const auto& worker : coordinator.workers()) {
       table.AddRow({"  " + Printable(worker.name()), Printable(worker.address()),
                     worker.draining() ? "draining" : "alive",
@@ -44,7 +52,7 @@ ExitCode RunNodes(Session& session, const NodesFlags&) {
                                 worker.slots()),
                     Ago(worker.last_heartbeat_time()),
                     fmt::format("{} segments", worker.segments_done()),
-                    Printable(worker.simd_target()), Printable(worker.version())});
+                    Printable(worker.simd_target()), Printable(worker.version()), Stores(worker)});
     }
   }
   session.display.OutText(table.Text());

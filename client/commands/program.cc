@@ -84,6 +84,7 @@ int RunProgram(std::vector<std::string> arguments, const Surroundings& surroundi
   AddEqualizeCommand(app, action);
   AddThumbnailCommand(app, action);
   AddUploadCommand(app, action);
+  AddRegisterCommand(app, action);
   AddSubmitCommand(app, action);
   AddWatchCommand(app, action);
   AddDownloadCommand(app, action);

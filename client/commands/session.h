@@ -55,6 +55,7 @@ using Action = std::function<ExitCode(Session&)>;
 void AddEqualizeCommand(CLI::App& app, Action& chosen);
 void AddThumbnailCommand(CLI::App& app, Action& chosen);
 void AddSampleCommand(CLI::App& app, Action& chosen);
+void AddRegisterCommand(CLI::App& app, Action& chosen);
 void AddUploadCommand(CLI::App& app, Action& chosen);
 void AddSubmitCommand(CLI::App& app, Action& chosen);
 void AddWatchCommand(CLI::App& app, Action& chosen);

@@ -30,6 +30,12 @@ bool ParseColor(const std::string& text, uint32_t& color) {
 
 }  // namespace
 
+bool IsThumbnailSize(const std::string& text) {
+  uint32_t width = 0;
+  uint32_t height = 0;
+  return ParseSize(text, width, height);
+}
+
 std::vector<v1::Thumbnail> ThumbnailsOf(const ThumbnailOptions& options) {
   std::vector<v1::Thumbnail> thumbnails;
   for (const std::string& size : options.sizes) {

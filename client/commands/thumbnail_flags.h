@@ -27,6 +27,9 @@ struct ThumbnailOptions {
 void AddThumbnailOptions(CLI::App& command, const std::string& size_flag, bool required,
                          ThumbnailOptions& options);
 
+// Whether `text` is "256" or "320x240", 1 to 16384 each.
+bool IsThumbnailSize(const std::string& text);
+
 // One for each size, no two alike.
 std::vector<v1::Thumbnail> ThumbnailsOf(const ThumbnailOptions& options);
 

@@ -18,11 +18,17 @@
 #include "api/random_id.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "local/finisher.h"
 #include "local/made_file.h"
 #include "local/registry_cache.h"
 
 namespace histeq::client {
 namespace {
+
+// Images that are made, and wait for the disk: a journal takes the files of many in one go. Each
+// has a descriptor for each of its outputs.
+constexpr size_t kFinishing = 16;
+constexpr size_t kWaitingToFinish = 8;
 
 struct SourceFacts {
   std::string absolute_path;
@@ -54,6 +60,13 @@ absl::Status Exists(const std::string& path) {
                          {.reason = "OUTPUT_EXISTS"});
 }
 
+absl::Status NotWritable(const std::string& path, int error) {
+  return base::MakeError(
+      absl::StatusCode::kFailedPrecondition,
+      path + " cannot be written: " + std::error_code(error, std::generic_category()).message(),
+      {.reason = "OUTPUT_NOT_WRITABLE"});
+}
+
 // The name of a file is on the disk once its folder is.
 void SyncFolder(const std::string& folder) {
   const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -62,7 +75,10 @@ void SyncFolder(const std::string& folder) {
   close(descriptor);
 }
 
-std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/')); }
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
+}
 
 // Paths below the registry's folder are kept without it, so that the whole can be moved.
 std::string NameInRegistry(const OutputPlan& plan, const std::string& path) {
@@ -81,11 +97,14 @@ class Batch {
         registries_(options.lease) {}
 
   absl::Status Run(const std::vector<std::unique_ptr<ImageMaker>>& makers) {
-    std::vector<std::thread> threads;
-    for (const auto& maker : makers) {
-      threads.emplace_back([this, &maker] { Work(*maker); });
+    {
+      Finisher finisher(kFinishing, kWaitingToFinish);
+      std::vector<std::thread> threads;
+      for (const auto& maker : makers) {
+        threads.emplace_back([this, &maker, &finisher] { Work(*maker, finisher); });
+      }
+      for (std::thread& thread : threads) thread.join();
     }
-    for (std::thread& thread : threads) thread.join();
     for (const std::string& folder : written_folders_) SyncFolder(folder);
     return stop_.token().Check();
   }
@@ -103,50 +122,61 @@ class Batch {
     return image;
   }
 
-  void Work(ImageMaker& maker) {
+  // How far one look at an image came.
+  struct Step {
+    // Another run works on it.
+    bool busy = false;
+    // Made, but for its end, which waits for the disk; empty: `outcome` is all.
+    std::function<absl::StatusOr<ImageOutcome>()> finish;
+    ImageOutcome outcome;
+  };
+
+  void Work(ImageMaker& maker, Finisher& finisher) {
     bool again = false;
     while (!stop_.token().cancelled()) {
-      const std::optional<size_t> image = Next(again);
-      if (!image.has_value()) return;
+      const std::optional<size_t> next = Next(again);
+      if (!next.has_value()) return;
+      const size_t image = *next;
       // Others may need a moment.
       if (again && !stop_.token().WaitFor(options_.busy_interval).ok()) {
-        observer_.End(*image, Failed(stop_.token().Check()));
+        End(image, stop_.token().Check());
         return;
       }
-      observer_.Begin(*image);
-      std::optional<ImageOutcome> outcome = One(*image, maker, again);
-      if (!outcome.has_value()) {
-        observer_.Waiting(*image);
+      observer_.Begin(image);
+      absl::StatusOr<Step> step = Try(image, maker, again);
+      if (!step.ok()) {
+        End(image, step.status());
+      } else if (step->busy) {
+        observer_.Waiting(image);
         std::lock_guard lock(mutex_);
-        deferred_.push_back(*image);
-        continue;
+        deferred_.push_back(image);
+      } else if (step->finish) {
+        finisher.Submit([this, image, finish = std::move(step->finish)] { End(image, finish()); });
+      } else {
+        End(image, std::move(step->outcome));
       }
-      if (const auto detail = base::GetErrorDetail(outcome->error);
-          detail.has_value() && detail->reason == "WORKER_NOT_STARTED") {
-        stop_.Cancel(outcome->error);
-      }
-      observer_.End(*image, *outcome);
     }
   }
 
-  static ImageOutcome Failed(absl::Status error) {
-    return {.kind = ImageOutcome::Kind::kFailed, .outputs = {}, .error = std::move(error)};
+  void End(size_t image, absl::StatusOr<ImageOutcome> outcome) {
+    if (!outcome.ok()) {
+      if (const auto detail = base::GetErrorDetail(outcome.status());
+          detail.has_value() && detail->reason == "WORKER_NOT_STARTED") {
+        stop_.Cancel(outcome.status());
+      }
+      outcome = ImageOutcome{
+          .kind = ImageOutcome::Kind::kFailed, .outputs = {}, .error = outcome.status()};
+    }
+    observer_.End(image, *outcome);
   }
 
-  // Nothing: another run works on it.
-  std::optional<ImageOutcome> One(size_t image, ImageMaker& maker, bool again) {
-    absl::StatusOr<std::optional<ImageOutcome>> outcome = Try(image, maker, again);
-    if (outcome.ok()) return *std::move(outcome);
-    return Failed(outcome.status());
-  }
-
-  absl::StatusOr<std::optional<ImageOutcome>> Try(size_t image, ImageMaker& maker, bool again) {
+  absl::StatusOr<Step> Try(size_t image, ImageMaker& maker, bool again) {
     HISTEQ_ASSIGN_OR_RETURN(const SourceFacts source, FactsOf(images_[image].path));
     const codec::ImageFormat format = FormatByFirstBytes(images_[image].path);
-    HISTEQ_ASSIGN_OR_RETURN(const OutputPlan plan,
+    HISTEQ_ASSIGN_OR_RETURN(OutputPlan plan,
                             PlanOutputs(images_[image], format, options_.recipe, options_.place));
     if (!again) HISTEQ_RETURN_IF_ERROR(Take(plan));
-    if (!options_.registry) return TryAlone(image, source, plan, maker);
+    if (!options_.registry) return TryAlone(image, source, std::move(plan), maker);
     HISTEQ_ASSIGN_OR_RETURN(const std::shared_ptr<store::ClaimRegistry> registry,
                             registries_.Get(plan.registry_folder));
     if (again) HISTEQ_RETURN_IF_ERROR(registry->Sweep().status());
@@ -158,44 +188,72 @@ class Batch {
     }
     HISTEQ_ASSIGN_OR_RETURN(const std::vector<store::ClaimedOutput> claimed,
                             registry->Claim(wanted, options_.anew));
-    ImageOutcome outcome;
-    outcome.kind = ImageOutcome::Kind::kThere;
+    Step step;
     std::vector<PlannedOutput> missing;
-    std::vector<std::string> missing_names;
+    std::vector<std::string> names;
     std::vector<std::string> temporaries;
-    const std::string* occupied = nullptr;
+    absl::Status status;
     for (size_t i = 0; i < claimed.size(); ++i) {
-      if (claimed[i].standing == store::OutputStanding::kBusy) return std::nullopt;
-      if (claimed[i].standing == store::OutputStanding::kOccupied) {
-        occupied = &plan.outputs[i].path;
+      switch (claimed[i].standing) {
+        case store::OutputStanding::kBusy:
+          step.busy = true;
+          return step;
+        case store::OutputStanding::kOccupied:
+          status = Exists(plan.outputs[i].path);
+          break;
+        case store::OutputStanding::kMine:
+          missing.push_back(plan.outputs[i]);
+          names.push_back(wanted[i].path);
+          temporaries.push_back(claimed[i].temporary);
+          break;
+        case store::OutputStanding::kThere:
+          break;
       }
-      if (claimed[i].standing != store::OutputStanding::kMine) continue;
-      missing.push_back(plan.outputs[i]);
-      missing_names.push_back(wanted[i].path);
-      temporaries.push_back(claimed[i].temporary);
     }
-    if (!missing.empty() || occupied != nullptr) {
-      absl::Status made = occupied != nullptr ? Exists(*occupied) : absl::OkStatus();
-      if (made.ok()) {
-        made = MakeAll(image, source, missing, temporaries, maker,
-                       [&](const std::vector<MadeFile::Facts>& facts) {
-                         std::vector<store::FinishedOutput> finished;
-                         for (size_t i = 0; i < facts.size(); ++i) {
-                           finished.push_back({.path = missing_names[i],
-                                               .size_bytes = facts[i].size_bytes,
-                                               .sha256 = facts[i].sha256});
-                         }
-                         return registry->Finish(finished);
-                       });
-      }
-      if (!made.ok()) {
-        registry->GiveUp(missing_names).IgnoreError();
-        return made;
-      }
-      outcome.kind = ImageOutcome::Kind::kMade;
+    if (status.ok() && missing.empty()) {
+      HISTEQ_ASSIGN_OR_RETURN(step.outcome, Recorded(*registry, plan, wanted));
+      step.outcome.kind = ImageOutcome::Kind::kThere;
+      return step;
     }
+    absl::StatusOr<MadeFiles> files = absl::UnknownError("not made");
+    if (status.ok()) {
+      files = Make(image, source, missing, temporaries, maker);
+      status = files.status();
+    }
+    if (!status.ok()) {
+      registry->GiveUp(names).IgnoreError();
+      return status;
+    }
+    step.finish = [this, registry, source, plan = std::move(plan), wanted = std::move(wanted),
+                   missing = std::move(missing), names = std::move(names),
+                   files = *std::move(files)]() -> absl::StatusOr<ImageOutcome> {
+      const absl::Status finished = [&]() -> absl::Status {
+        HISTEQ_ASSIGN_OR_RETURN(const std::vector<MadeFile::Facts> facts, Sync(source, *files));
+        std::vector<store::FinishedOutput> outputs;
+        for (size_t i = 0; i < facts.size(); ++i) {
+          outputs.push_back(
+              {.path = names[i], .size_bytes = facts[i].size_bytes, .sha256 = facts[i].sha256});
+        }
+        return registry->Finish(outputs);
+      }();
+      if (!finished.ok()) {
+        registry->GiveUp(names).IgnoreError();
+        return finished;
+      }
+      Wrote(missing);
+      return Recorded(*registry, plan, wanted);
+    };
+    return step;
+  }
+
+  // All outputs of an image that are there, as made.
+  static absl::StatusOr<ImageOutcome> Recorded(store::ClaimRegistry& registry,
+                                               const OutputPlan& plan,
+                                               const std::vector<store::WantedOutput>& wanted) {
+    ImageOutcome outcome;
+    outcome.kind = ImageOutcome::Kind::kMade;
     for (size_t i = 0; i < wanted.size(); ++i) {
-      HISTEQ_ASSIGN_OR_RETURN(const auto record, registry->Find(wanted[i].path));
+      HISTEQ_ASSIGN_OR_RETURN(const auto record, registry.Find(wanted[i].path));
       outcome.outputs.push_back({.path = plan.outputs[i].path,
                                  .size_bytes = record.has_value() ? record->size_bytes : 0,
                                  .sha256 = record.has_value() ? store::ToHex(record->sha256) : ""});
@@ -204,51 +262,31 @@ class Batch {
   }
 
   // Without a registry: a file that is there is somebody's.
-  absl::StatusOr<std::optional<ImageOutcome>> TryAlone(size_t image, const SourceFacts& source,
-                                                       const OutputPlan& plan, ImageMaker& maker) {
+  absl::StatusOr<Step> TryAlone(size_t image, const SourceFacts& source, OutputPlan plan,
+                                ImageMaker& maker) {
     std::vector<std::string> temporaries;
     for (const PlannedOutput& output : plan.outputs) {
       struct stat file;
       if (lstat(output.path.c_str(), &file) == 0) {
-        if (S_ISDIR(file.st_mode)) {
-          return base::MakeError(absl::StatusCode::kFailedPrecondition,
-                                 output.path + " cannot be written: it is a folder",
-                                 {.reason = "OUTPUT_NOT_WRITABLE"});
-        }
+        if (S_ISDIR(file.st_mode)) return NotWritable(output.path, EISDIR);
         if (!options_.anew) return Exists(output.path);
       }
-      temporaries.push_back(
-          (output.path.find('/') == std::string::npos ? "." : FolderOf(output.path)) + "/.histeq-" +
-          RandomId() + ".part");
+      temporaries.push_back(FolderOf(output.path) + "/.histeq-" + RandomId() + ".part");
     }
-    ImageOutcome outcome;
-    outcome.kind = ImageOutcome::Kind::kMade;
-    const auto finish = [&](const std::vector<MadeFile::Facts>& facts) -> absl::Status {
-      for (size_t i = 0; i < facts.size(); ++i) {
-        const std::string& path = plan.outputs[i].path;
-        const char* from = temporaries[i].c_str();
-        // A file that came meanwhile stays.
-        const bool named =
-            options_.anew ? rename(from, path.c_str()) == 0 : link(from, path.c_str()) == 0;
-        if (!named && errno == EEXIST) return Exists(path);
-        if (!named && !options_.anew && (errno == EPERM || errno == EOPNOTSUPP) &&
-            rename(from, path.c_str()) == 0) {
-          continue;
-        }
-        if (!named) {
-          return base::MakeError(absl::StatusCode::kFailedPrecondition,
-                                 path + " cannot be written: " +
-                                     std::error_code(errno, std::generic_category()).message(),
-                                 {.reason = "OUTPUT_NOT_WRITABLE"});
-        }
-        outcome.outputs.push_back({.path = path,
-                                   .size_bytes = facts[i].size_bytes,
-                                   .sha256 = store::ToHex(facts[i].sha256)});
-      }
-      return absl::OkStatus();
-    };
-    HISTEQ_RETURN_IF_ERROR(MakeAll(image, source, plan.outputs, temporaries, maker, finish));
-    return outcome;
+    HISTEQ_ASSIGN_OR_RETURN(const MadeFiles files,
+                            Make(image, source, plan.outputs, temporaries, maker));
+    Step step;
+    step.outcome.kind = ImageOutcome::Kind::kMade;
+    HISTEQ_ASSIGN_OR_RETURN(const std::vector<MadeFile::Facts> facts, Sync(source, *files));
+    for (size_t i = 0; i < facts.size(); ++i) {
+      const std::string& path = plan.outputs[i].path;
+      HISTEQ_RETURN_IF_ERROR(store::GiveName(temporaries[i], path, options_.anew));
+      step.outcome.outputs.push_back({.path = path,
+                                      .size_bytes = facts[i].size_bytes,
+                                      .sha256 = store::ToHex(facts[i].sha256)});
+    }
+    Wrote(plan.outputs);
+    return step;
   }
 
   // An output belongs to one image of the batch.
@@ -266,13 +304,14 @@ class Batch {
     return absl::OkStatus();
   }
 
-  // Makes the temporary files, has `finish` name them.
-  absl::Status MakeAll(
-      size_t image, const SourceFacts& source, const std::vector<PlannedOutput>& outputs,
-      const std::vector<std::string>& temporaries, ImageMaker& maker,
-      const std::function<absl::Status(const std::vector<MadeFile::Facts>&)>& finish) {
-    std::vector<std::unique_ptr<MadeFile>> files(outputs.size());
-    HISTEQ_ASSIGN_OR_RETURN(files[0], MadeFile::Create(temporaries[0]));
+  using MadeFiles = std::shared_ptr<std::vector<std::unique_ptr<MadeFile>>>;
+
+  // Makes `outputs` under their temporary names.
+  absl::StatusOr<MadeFiles> Make(size_t image, const SourceFacts& source,
+                                 const std::vector<PlannedOutput>& outputs,
+                                 const std::vector<std::string>& temporaries, ImageMaker& maker) {
+    auto files = std::make_shared<std::vector<std::unique_ptr<MadeFile>>>(outputs.size());
+    HISTEQ_ASSIGN_OR_RETURN((*files)[0], MadeFile::Create(temporaries[0]));
     std::vector<int> results;
     ImageWork work;
     std::error_code error;
@@ -283,7 +322,13 @@ class Batch {
       observer_.Progress(image, progress);
     };
     HISTEQ_ASSIGN_OR_RETURN(const FileResult result, maker.Make(work, stop_.token()));
-    HISTEQ_RETURN_IF_ERROR(Split(result, results, temporaries, files));
+    HISTEQ_RETURN_IF_ERROR(Split(result, results, temporaries, *files));
+    return files;
+  }
+
+  // Until they are on the disk.
+  static absl::StatusOr<std::vector<MadeFile::Facts>> Sync(
+      const SourceFacts& source, const std::vector<std::unique_ptr<MadeFile>>& files) {
     if (const auto now = FactsOf(source.absolute_path);
         !now.ok() || now->size != source.size || now->mtime_ns != source.mtime_ns) {
       return base::MakeError(absl::StatusCode::kAborted,
@@ -295,13 +340,12 @@ class Batch {
       HISTEQ_ASSIGN_OR_RETURN(const MadeFile::Facts of_file, file->Sync());
       facts.push_back(of_file);
     }
-    HISTEQ_RETURN_IF_ERROR(finish(facts));
+    return facts;
+  }
+
+  void Wrote(const std::vector<PlannedOutput>& outputs) {
     std::lock_guard lock(mutex_);
-    for (const PlannedOutput& output : outputs) {
-      written_folders_.insert(output.path.find('/') == std::string::npos ? "."
-                                                                         : FolderOf(output.path));
-    }
-    return absl::OkStatus();
+    for (const PlannedOutput& output : outputs) written_folders_.insert(FolderOf(output.path));
   }
 
   // The first file holds all results one after the other; each goes to a file of its own.

@@ -4,8 +4,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +34,9 @@ absl::Status NotStarted(int error) {
                              std::error_code(error, std::generic_category()).message(),
                          {.reason = "WORKER_NOT_STARTED"});
 }
+
+// Debian 12's <sys/pidfd.h> is not made for C++. -1 where the kernel has none.
+int PidDescriptor(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
 std::vector<char*> Pointers(std::vector<std::string>& words) {
   std::vector<char*> pointers;
@@ -129,7 +132,7 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(
     close(ends[0]);
     return NotStarted(failed);
   }
-  return std::unique_ptr<WorkerProcess>(new WorkerProcess(pid, pidfd_open(pid, 0), ends[0]));
+  return std::unique_ptr<WorkerProcess>(new WorkerProcess(pid, PidDescriptor(pid), ends[0]));
 }
 
 WorkerProcess::~WorkerProcess() {

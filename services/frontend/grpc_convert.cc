@@ -4,6 +4,7 @@
 
 #include "request_checks.h"
 #include "rpc/proto_convert.h"
+#include "store/location.h"
 
 namespace histeq::frontend {
 namespace {
@@ -12,6 +13,31 @@ constexpr size_t kMaxReasonBytes = 64;
 constexpr size_t kMaxMessageBytes = 2048;
 constexpr size_t kMaxMetadata = 16;
 constexpr size_t kMaxMetadataBytes = 256;
+constexpr size_t kMaxStorages = 64;
+
+// Names that are none are left out: nothing can be registered there.
+std::vector<std::string> StoragesFromProto(
+    const google::protobuf::RepeatedPtrField<std::string>& names) {
+  std::vector<std::string> storages;
+  for (const std::string& name : names) {
+    if (storages.size() < kMaxStorages && store::IsStorageName(name)) storages.push_back(name);
+  }
+  return storages;
+}
+
+std::string WaitingFor(const store::JobRecord& job, const NodeRegistry& nodes) {
+  if (job.state != store::JobState::kQueued) return {};
+  if (job.blocked) return "another job, which makes a part of it or reads its image's file";
+  if (!job.storage.empty() && !nodes.HasStorage(job.storage)) {
+    return "storage " + job.storage + ": no live coordinator or worker has it";
+  }
+  if (!nodes.AnyAlive()) return "a coordinator: none is attached";
+  if (job.not_before.has_value()) {
+    return "its next attempt, not before " +
+           absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", *job.not_before, absl::UTCTimeZone());
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -20,13 +46,18 @@ v1::Image ToProto(const store::ImageRecord& image) {
   proto.set_id(image.id);
   proto.set_name(image.name);
   proto.set_location(image.facts.location);
-  proto.set_sha256(store::ToBytes(image.facts.sha256));
   proto.set_size_bytes(image.facts.size_bytes);
-  proto.set_format(static_cast<v1::ImageFormat>(image.facts.format));
-  proto.set_width(image.facts.width);
-  proto.set_height(image.facts.height);
-  proto.set_channels(image.facts.channels);
-  proto.set_bits_per_sample(image.facts.bits_per_sample);
+  proto.set_unread(image.unread);
+  if (!image.unread) {
+    proto.set_sha256(store::ToBytes(image.facts.sha256));
+    proto.set_format(static_cast<v1::ImageFormat>(image.facts.format));
+    proto.set_width(image.facts.width);
+    proto.set_height(image.facts.height);
+    proto.set_channels(image.facts.channels);
+    proto.set_bits_per_sample(image.facts.bits_per_sample);
+  }
+  if (image.modify_time.has_value())
+    *proto.mutable_modify_time() = rpc::ToProto(*image.modify_time);
   *proto.mutable_create_time() = rpc::ToProto(image.create_time);
   proto.set_tag(image.tag);
   proto.set_source_image_id(image.source_image_id);
@@ -36,7 +67,7 @@ v1::Image ToProto(const store::ImageRecord& image) {
   return proto;
 }
 
-v1::Job ToProto(const store::JobRecord& job) {
+v1::Job ToProto(const store::JobRecord& job, const NodeRegistry& nodes) {
   v1::Job proto;
   proto.set_id(job.id);
   proto.set_image_id(job.image_id);
@@ -57,6 +88,7 @@ v1::Job ToProto(const store::JobRecord& job) {
   *proto.mutable_create_time() = rpc::ToProto(job.create_time);
   if (job.start_time.has_value()) *proto.mutable_start_time() = rpc::ToProto(*job.start_time);
   if (job.end_time.has_value()) *proto.mutable_end_time() = rpc::ToProto(*job.end_time);
+  proto.set_waiting_for(WaitingFor(job, nodes));
   return proto;
 }
 
@@ -107,6 +139,16 @@ v1::GetImageResponse ToProto(const store::ImageDescription& description) {
                   : any(store::JobState::kQueued)    ? Response::STATE_QUEUED
                   : any(store::JobState::kSucceeded) ? Response::STATE_DONE
                                                      : Response::STATE_REGISTERED);
+  if (description.image.unread && description.inspection.has_value() &&
+      proto.state() != Response::STATE_FAILED) {
+    const store::JobRecord& inspection = *description.inspection;
+    if (inspection.state == store::JobState::kQueued) proto.set_state(Response::STATE_QUEUED);
+    if (inspection.state == store::JobState::kRunning) proto.set_state(Response::STATE_RUNNING);
+    if (inspection.state == store::JobState::kFailed) {
+      proto.set_state(Response::STATE_FAILED);
+      if (inspection.error.has_value()) *proto.mutable_error() = ToProto(*inspection.error);
+    }
+  }
   return proto;
 }
 
@@ -155,6 +197,7 @@ v1::CoordinatorInfo ToProto(const NodeRegistry::Node& node) {
   proto.set_draining(report.draining);
   proto.set_simd_target(report.simd_target);
   proto.set_version(report.version);
+  for (const std::string& storage : report.storages) proto.add_storages(storage);
   for (const WorkerReport& worker : report.workers) {
     v1::WorkerInfo& info = *proto.add_workers();
     info.set_name(worker.name);
@@ -167,6 +210,7 @@ v1::CoordinatorInfo ToProto(const NodeRegistry::Node& node) {
     info.set_simd_target(worker.simd_target);
     info.set_version(worker.version);
     info.set_draining(worker.draining);
+    for (const std::string& storage : worker.storages) info.add_storages(storage);
     if (worker.last_heartbeat.has_value()) {
       *info.mutable_last_heartbeat_time() = rpc::ToProto(*worker.last_heartbeat);
     }
@@ -183,6 +227,7 @@ NodeReport FromProto(const v1::CoordinatorInfo& info) {
   report.simd_target = CutText(info.simd_target(), kMaxReasonBytes);
   report.version = CutText(info.version(), kMaxReasonBytes);
   report.draining = info.draining();
+  report.storages = StoragesFromProto(info.storages());
   for (const v1::WorkerInfo& worker : info.workers()) {
     WorkerReport& out = report.workers.emplace_back();
     out.name = CutText(worker.name(), kMaxMetadataBytes);
@@ -195,6 +240,7 @@ NodeReport FromProto(const v1::CoordinatorInfo& info) {
     out.simd_target = CutText(worker.simd_target(), kMaxReasonBytes);
     out.version = CutText(worker.version(), kMaxReasonBytes);
     out.draining = worker.draining();
+    out.storages = StoragesFromProto(worker.storages());
     if (worker.has_last_heartbeat_time()) {
       out.last_heartbeat = rpc::FromProto(worker.last_heartbeat_time());
     }

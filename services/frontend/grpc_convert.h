@@ -14,7 +14,8 @@
 namespace histeq::frontend {
 
 v1::Image ToProto(const store::ImageRecord& image);
-v1::Job ToProto(const store::JobRecord& job);
+// With what it waits for, as far as `nodes` knows.
+v1::Job ToProto(const store::JobRecord& job, const NodeRegistry& nodes);
 v1::JobError ToProto(const store::JobError& error);
 v1::GetImageResponse ToProto(const store::ImageDescription& description);
 v1::JobProgress ToProto(const store::JobProgress& progress);

@@ -18,11 +18,13 @@ rpc::Admission::Options Door(const FrontendOptions& options, std::string what, u
 }  // namespace
 
 FrontendCore::FrontendCore(const FrontendOptions& options_given, store::Catalog& catalog_given,
-                           store::BlobStore& blobs_given, std::string analyze_operation)
+                           store::BlobStore& blobs_given, store::FileRoots roots,
+                           std::string analyze_operation)
     : options(options_given),
       clock(*options.clock),
       catalog(catalog_given),
       blobs(blobs_given),
+      file_roots(std::move(roots)),
       guards(
           clock,
           [this](const std::string& job_id, uint64_t epoch) {

@@ -18,6 +18,7 @@
 #include "rpc/admission.h"
 #include "store/blob_store.h"
 #include "store/catalog.h"
+#include "store/file_roots.h"
 #include "upload_session.h"
 
 namespace histeq::frontend {
@@ -26,6 +27,8 @@ namespace histeq::frontend {
 struct FrontendOptions {
   // Everything that must not be lost.
   std::string data_dir;
+  // Folders below which registered files are read.
+  std::vector<std::string> file_roots;
   // One upload, one result.
   uint64_t max_upload_bytes = 64ull << 30;
   codec::DecodeLimits decode;
@@ -91,12 +94,13 @@ struct FrontendOptions {
 
 struct FrontendCore {
   FrontendCore(const FrontendOptions& options, store::Catalog& catalog, store::BlobStore& blobs,
-               std::string analyze_operation);
+               store::FileRoots roots, std::string analyze_operation);
 
   const FrontendOptions options;
   const base::Clock& clock;
   store::Catalog& catalog;
   store::BlobStore& blobs;
+  const store::FileRoots file_roots;
   Activity activity;
   JobHub hub;
   ImageUses uses;

@@ -39,11 +39,12 @@ Maintenance::Options MaintenanceOptions(const FrontendOptions& options) {
 
 struct Frontend::Parts {
   Parts(const FrontendOptions& options, std::unique_ptr<store::DataDir> dir,
-        std::unique_ptr<store::BlobStore> blob_store, std::unique_ptr<store::Catalog> given)
+        std::unique_ptr<store::BlobStore> blob_store, std::unique_ptr<store::Catalog> given,
+        store::FileRoots roots)
       : data_dir(std::move(dir)),
         blobs(std::move(blob_store)),
         catalog(std::move(given)),
-        core(options, *catalog, *blobs, AnalyzeOperation()),
+        core(options, *catalog, *blobs, std::move(roots), AnalyzeOperation()),
         frontend(core),
         job_queue(core),
         hints(catalog->Subscribe([this](const store::CatalogHint& hint) {
@@ -69,6 +70,7 @@ absl::StatusOr<std::unique_ptr<Frontend>> Frontend::Open(const FrontendOptions& 
     HISTEQ_RETURN_IF_ERROR(CheckCoordinatorName(coordinator.name, "coordinator"));
     HISTEQ_RETURN_IF_ERROR(CheckAddress(coordinator.address, "coordinator"));
   }
+  HISTEQ_ASSIGN_OR_RETURN(store::FileRoots roots, store::FileRoots::Open(options.file_roots));
   HISTEQ_ASSIGN_OR_RETURN(auto data_dir, store::DataDir::Open(options.data_dir));
   store::FileBlobStoreOptions blob_options;
   blob_options.reserve_bytes = options.disk_reserve_bytes;
@@ -89,8 +91,8 @@ absl::StatusOr<std::unique_ptr<Frontend>> Frontend::Open(const FrontendOptions& 
                 {{"folder", options.data_dir},
                  {"jobs_queued", fmt::format("{}", counts.queued)},
                  {"jobs_running", fmt::format("{}", counts.running)}});
-  return std::unique_ptr<Frontend>(new Frontend(
-      std::make_unique<Parts>(options, std::move(data_dir), std::move(blobs), std::move(catalog))));
+  return std::unique_ptr<Frontend>(new Frontend(std::make_unique<Parts>(
+      options, std::move(data_dir), std::move(blobs), std::move(catalog), std::move(roots))));
 }
 
 Frontend::Frontend(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -24,8 +24,8 @@ absl::Status Download(FrontendCore& core, const ServerCall& call,
   const auto use = core.uses.Read(request.image_id());
   HISTEQ_ASSIGN_OR_RETURN(const store::ImageRecord image,
                           core.catalog.GetImage(request.image_id()));
-  HISTEQ_ASSIGN_OR_RETURN(store::BlobReader reader, OpenImage(core.catalog, core.blobs, image,
-                                                              request.offset(), request.limit()));
+  HISTEQ_ASSIGN_OR_RETURN(store::BlobReader reader,
+                          OpenImage(core, image, request.offset(), request.limit()));
   const auto guard = core.guards.Watch(call.ender(), "nothing was taken");
   v1::DownloadImageResponse message;
   const auto send = [&]() -> absl::Status {

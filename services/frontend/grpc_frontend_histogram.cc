@@ -52,9 +52,10 @@ absl::Status WhyNone(const store::JobRecord& job) {
 absl::StatusOr<v1::ImageStatistics> FindStatistics(FrontendCore& core, const ServerCall& call,
                                                    const std::string& image_id) {
   HISTEQ_RETURN_IF_ERROR(CheckId(image_id, "image_id"));
-  HISTEQ_RETURN_IF_ERROR(core.catalog.GetImage(image_id).status());
+  HISTEQ_ASSIGN_OR_RETURN(const store::ImageRecord image, core.catalog.GetImage(image_id));
   HISTEQ_ASSIGN_OR_RETURN(auto kept, Kept(core, image_id));
-  if (kept.has_value()) return *std::move(kept);
+  // What is kept of a file that has changed is not true any more.
+  if (kept.has_value() && !image.unread) return *std::move(kept);
   HISTEQ_RETURN_IF_ERROR(core.activity.CheckServing());
   HISTEQ_ASSIGN_OR_RETURN(const auto pass,
                           core.histogram_waiters.Enter([&] { return call.cancelled(); }));

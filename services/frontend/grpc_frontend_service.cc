@@ -35,7 +35,7 @@ absl::Status GetUploadOf(FrontendCore& core, const v1::GetUploadRequest& request
     *response.mutable_image() = ToProto(*upload.image);
     response.set_committed_bytes(upload.image->facts.size_bytes);
   }
-  if (upload.job.has_value()) *response.mutable_job() = ToProto(*upload.job);
+  if (upload.job.has_value()) *response.mutable_job() = ToProto(*upload.job, core.nodes);
   if (!upload.finished) {
     HISTEQ_ASSIGN_OR_RETURN(const uint64_t committed, core.blobs.CommittedBytes(upload.blob_key));
     response.set_committed_bytes(committed);
@@ -83,7 +83,10 @@ absl::StatusOr<store::JobRecord> CreateJobOf(FrontendCore& core, const ServerCal
   requested.spec.refresh = request.refresh();
   const absl::StatusOr<store::ImageRecord> image = core.catalog.GetImage(request.image_id());
   if (image.ok()) {
-    HISTEQ_RETURN_IF_ERROR(CheckFits(requested, InfoOf(image->facts), core.catalog));
+    // What an unread image is shows when the job runs.
+    if (!image->unread) {
+      HISTEQ_RETURN_IF_ERROR(CheckFits(requested, InfoOf(image->facts), core.catalog));
+    }
   } else if (!absl::IsNotFound(image.status())) {
     return image.status();
   }
@@ -120,10 +123,13 @@ absl::Status ListJobsOf(FrontendCore& core, const v1::ListJobsRequest& request,
                           core.catalog.ListJobs(filter, request.page_size(), request.page_token()));
   for (const store::JobRecord& job : page.records) {
     v1::Job& proto = *response.add_jobs();
-    proto = ToProto(job);
+    proto = ToProto(job, core.nodes);
     // Up to 650 KB; GetJob has it.
     if (proto.operation().has_equalize()) {
       proto.mutable_operation()->mutable_equalize()->clear_reference_histogram();
+    }
+    if (proto.operation().derive().has_equalize()) {
+      proto.mutable_operation()->mutable_derive()->mutable_equalize()->clear_reference_histogram();
     }
   }
   response.set_next_page_token(page.next_page_token);
@@ -197,13 +203,11 @@ grpc::Status GrpcFrontendService::GetUpload(grpc::ServerContext*,
   return rpc::ToGrpc(GetUploadOf(core_, *request, *response));
 }
 
-grpc::Status GrpcFrontendService::RegisterImage(grpc::ServerContext*,
-                                                const v1::RegisterImageRequest*,
-                                                v1::RegisterImageResponse*) {
-  return rpc::ToGrpc(base::MakeError(absl::StatusCode::kUnimplemented,
-                                     "registering files that lie elsewhere is not offered by this "
-                                     "version: upload the image",
-                                     {.reason = "NOT_OFFERED"}));
+grpc::Status GrpcFrontendService::RegisterImage(grpc::ServerContext* context,
+                                                const v1::RegisterImageRequest* request,
+                                                v1::RegisterImageResponse* response) {
+  const ServerCall call(*context);
+  return rpc::ToGrpc(Register(core_, call, *request, *response));
 }
 
 grpc::Status GrpcFrontendService::GetImage(grpc::ServerContext*, const v1::GetImageRequest* request,
@@ -251,7 +255,7 @@ grpc::Status GrpcFrontendService::CreateJob(grpc::ServerContext* context,
                                             v1::CreateJobResponse* response) {
   const ServerCall call(*context);
   const absl::StatusOr<store::JobRecord> job = CreateJobOf(core_, call, *request);
-  if (job.ok()) *response->mutable_job() = ToProto(*job);
+  if (job.ok()) *response->mutable_job() = ToProto(*job, core_.nodes);
   return rpc::ToGrpc(job.status());
 }
 
@@ -261,7 +265,7 @@ grpc::Status GrpcFrontendService::GetJob(grpc::ServerContext*, const v1::GetJobR
     return rpc::ToGrpc(status);
   }
   const absl::StatusOr<store::JobRecord> job = core_.catalog.GetJob(request->job_id());
-  if (job.ok()) *response->mutable_job() = ToProto(*job);
+  if (job.ok()) *response->mutable_job() = ToProto(*job, core_.nodes);
   return rpc::ToGrpc(job.status());
 }
 
@@ -275,7 +279,7 @@ grpc::Status GrpcFrontendService::CancelJob(grpc::ServerContext* context,
                                             v1::CancelJobResponse* response) {
   const ServerCall call(*context);
   const absl::StatusOr<store::JobRecord> job = CancelJobOf(core_, call, *request);
-  if (job.ok()) *response->mutable_job() = ToProto(*job);
+  if (job.ok()) *response->mutable_job() = ToProto(*job, core_.nodes);
   return rpc::ToGrpc(job.status());
 }
 

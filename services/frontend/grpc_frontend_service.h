@@ -59,6 +59,8 @@ class GrpcFrontendService final : public v1::Frontend::Service {
 absl::Status Upload(FrontendCore& core, const ServerCall& call,
                     grpc::ServerReader<v1::UploadImageRequest>& reader,
                     v1::UploadImageResponse& response);
+absl::Status Register(FrontendCore& core, const ServerCall& call,
+                      const v1::RegisterImageRequest& request, v1::RegisterImageResponse& response);
 absl::Status Download(FrontendCore& core, const ServerCall& call,
                       const v1::DownloadImageRequest& request,
                       grpc::ServerWriter<v1::DownloadImageResponse>& writer);

@@ -243,7 +243,7 @@ absl::Status Upload(FrontendCore& core, const ServerCall& call,
   }
   upload.LogStored(*finished);
   *response.mutable_image() = ToProto(finished->image);
-  if (finished->job.has_value()) *response.mutable_job() = ToProto(*finished->job);
+  if (finished->job.has_value()) *response.mutable_job() = ToProto(*finished->job, core.nodes);
   return absl::OkStatus();
 }
 

@@ -79,7 +79,7 @@ class WatchCall {
   }
 
   absl::Status SendJob(const store::JobRecord& job) {
-    v1::Job proto = ToProto(job);
+    v1::Job proto = ToProto(job, core_.nodes);
     state_ = StateOf(proto);
     progress_ = job.progress;
     *message_.mutable_job() = std::move(proto);
@@ -87,7 +87,7 @@ class WatchCall {
   }
 
   absl::Status SendChange(const store::JobRecord& job) {
-    if (StateOf(ToProto(job)) != state_) return SendJob(job);
+    if (StateOf(ToProto(job, core_.nodes)) != state_) return SendJob(job);
     if (job.progress == progress_) return absl::OkStatus();
     progress_ = job.progress;
     *message_.mutable_progress() = ToProto(progress_);
@@ -104,8 +104,8 @@ class WatchCall {
     const Activity::Transfer transfer(core_.activity);
     const auto use = core_.uses.Read(image_id);
     HISTEQ_ASSIGN_OR_RETURN(const store::ImageRecord image, core_.catalog.GetImage(image_id));
-    HISTEQ_ASSIGN_OR_RETURN(store::BlobReader reader, OpenImage(core_.catalog, core_.blobs, image,
-                                                                request_.result_offset(), 0));
+    HISTEQ_ASSIGN_OR_RETURN(store::BlobReader reader,
+                            OpenImage(core_, image, request_.result_offset(), 0));
     *message_.mutable_result() = ToProto(image);
     HISTEQ_RETURN_IF_ERROR(Send());
     return StreamChunks(reader, request_.result_offset(), *message_.mutable_chunk(),

@@ -13,6 +13,7 @@
 #include "result_session.h"
 #include "rpc/chunk.h"
 #include "rpc/event_log.h"
+#include "rpc/proto_convert.h"
 
 namespace histeq::frontend {
 namespace {
@@ -54,6 +55,28 @@ absl::Status CheckStatistics(const v1::ImageStatistics& statistics) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<store::ImageFacts> FactsOf(const v1::InspectedFile& file) {
+  HISTEQ_ASSIGN_OR_RETURN(const auto sha256, ReadSha256(file.sha256(), "finish.inspected.sha256"));
+  if (!sha256.has_value() || !v1::ImageFormat_IsValid(file.format()) ||
+      file.format() == v1::IMAGE_FORMAT_UNSPECIFIED || file.width() == 0 || file.height() == 0 ||
+      file.channels() < 1 || file.channels() > 4 || file.bits_per_sample() < 1 ||
+      file.bits_per_sample() > 16) {
+    return base::MakeError(absl::StatusCode::kInvalidArgument,
+                           "what a file is has a SHA-256, a format, a size in pixels, 1 to 4 "
+                           "channels and 1 to 16 bits",
+                           {.reason = "BAD_RESULT", .field = "finish.inspected"});
+  }
+  store::ImageFacts facts;
+  facts.sha256 = *sha256;
+  facts.size_bytes = file.size_bytes();
+  facts.format = static_cast<store::ImageFormat>(file.format());
+  facts.width = file.width();
+  facts.height = file.height();
+  facts.channels = file.channels();
+  facts.bits_per_sample = file.bits_per_sample();
+  return facts;
+}
+
 // `end`: a Finish or an EndOfResult.
 template <typename End>
 absl::Status EndResult(ResultSession& session, const End& end, const std::string& field) {
@@ -71,6 +94,14 @@ absl::StatusOr<store::CompletedJob> Commit(ResultSession& session, const Finish&
   if (finish.has_statistics()) {
     HISTEQ_RETURN_IF_ERROR(CheckStatistics(finish.statistics()));
     return session.CommitStatistics(finish.statistics().SerializeAsString());
+  }
+  if (finish.has_inspected()) {
+    HISTEQ_ASSIGN_OR_RETURN(const store::ImageFacts facts, FactsOf(finish.inspected()));
+    std::optional<absl::Time> modify_time;
+    if (finish.inspected().has_modify_time()) {
+      modify_time = rpc::FromProto(finish.inspected().modify_time());
+    }
+    return session.CommitInspected(facts, modify_time);
   }
   if (!several) HISTEQ_RETURN_IF_ERROR(EndResult(session, finish, "finish.sha256"));
   return session.Commit();

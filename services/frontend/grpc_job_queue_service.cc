@@ -49,7 +49,10 @@ void Describe(const store::Lease& lease, v1::LeaseJobResponse::Lease& proto) {
   proto.set_epoch(lease.job.epoch);
   *proto.mutable_ttl() = rpc::ToProto(lease.ttl);
   proto.set_attempt(lease.job.attempts);
-  *proto.mutable_image() = ToProto(lease.image);
+  // Whoever inspects takes the file as it is; others the one that was read.
+  store::ImageRecord image = lease.image;
+  image.unread = lease.job.spec.inspects;
+  *proto.mutable_image() = ToProto(image);
   *proto.mutable_operation() = OperationOf(lease);
   if (lease.reference.has_value()) *proto.mutable_reference() = ToProto(*lease.reference);
   if (lease.reference_statistics.has_value() &&
@@ -72,7 +75,10 @@ absl::Status LeaseOne(FrontendCore& core, const ServerCall& call,
     HISTEQ_RETURN_IF_ERROR(core.activity.CheckServing());
     if (call.cancelled()) return absl::CancelledError("the coordinator has gone");
     const uint64_t seen = core.catalog.WorkGeneration();
-    HISTEQ_ASSIGN_OR_RETURN(const auto lease, core.catalog.LeaseNext(request.coordinator(), 0));
+    const uint64_t seen_storages = core.nodes.StorageGeneration();
+    HISTEQ_ASSIGN_OR_RETURN(const auto lease,
+                            core.catalog.LeaseNext(request.coordinator(), 0,
+                                                   core.nodes.StoragesOf(request.coordinator())));
     if (lease.has_value()) {
       if (call.cancelled()) {
         // Nobody would hear of it until it ran out.
@@ -94,7 +100,8 @@ absl::Status LeaseOne(FrontendCore& core, const ServerCall& call,
       return absl::OkStatus();
     }
     const absl::Duration tried_at = core.clock.Monotonic();
-    while (core.catalog.WorkGeneration() == seen) {
+    while (core.catalog.WorkGeneration() == seen &&
+           core.nodes.StorageGeneration() == seen_storages) {
       const absl::Duration now = core.clock.Monotonic();
       if (now >= end) return absl::OkStatus();
       if (now - tried_at >= kLeasePoll) break;
@@ -122,8 +129,13 @@ absl::Status ReadSourceOf(FrontendCore& core, const ServerCall& call,
                           core.job_transfers.Enter([&] { return call.cancelled(); }));
   const Activity::Transfer transfer(core.activity);
   const store::ImageRecord& image = request.reference() ? *lease.reference : lease.image;
-  HISTEQ_ASSIGN_OR_RETURN(store::BlobReader reader,
-                          OpenImage(core.catalog, core.blobs, image, request.offset(), 0));
+  absl::StatusOr<store::BlobReader> opened = OpenImage(core, image, request.offset(), 0);
+  if (absl::IsPermissionDenied(opened.status())) {
+    // Here this code means that the coordinator is refused.
+    return base::MakeError(absl::StatusCode::kNotFound, std::string(opened.status().message()),
+                           base::GetErrorDetail(opened.status()).value_or(base::ErrorDetail()));
+  }
+  HISTEQ_ASSIGN_OR_RETURN(store::BlobReader reader, std::move(opened));
   const auto guard =
       core.guards.WatchLease(request.job_id(), request.epoch(), call.ender(), "nothing was taken");
   v1::ReadSourceResponse message;

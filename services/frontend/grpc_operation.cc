@@ -201,6 +201,8 @@ absl::Status CheckFits(const RequestedOperation& requested, const codec::ImageIn
         {.reason = "IMAGE_NOT_FOUND", .metadata = {{"id", reference_id}}, .field = field});
   }
   HISTEQ_RETURN_IF_ERROR(reference.status());
+  // The catalog says what is to be done.
+  if (reference->unread) return absl::OkStatus();
   const uint32_t depth = Depth(info.bits_per_sample);
   const uint32_t actual = Depth(reference->facts.bits_per_sample);
   if (depth == actual) return absl::OkStatus();

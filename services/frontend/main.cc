@@ -69,6 +69,12 @@ int Main(int argc, char** argv) {
                  "at a time")
       ->type_name("DIR")
       ->required();
+  app.add_option(
+         "--file-root", options.file_roots,
+         "Folder below which registered files are read; repeatable. Links out of it are not "
+         "followed")
+      ->type_name("DIR")
+      ->default_str("none");
   app.add_option("--coordinator", coordinators,
                  "A coordinator that may connect; repeatable. Once one is on the list, others are "
                  "refused")

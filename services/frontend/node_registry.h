@@ -26,6 +26,8 @@ struct WorkerReport {
   std::string simd_target;
   std::string version;
   bool draining = false;
+  // Names of its storage roots.
+  std::vector<std::string> storages;
   // By the coordinator's clock.
   std::optional<absl::Time> last_heartbeat;
 };
@@ -39,6 +41,8 @@ struct NodeReport {
   std::string simd_target;
   std::string version;
   bool draining = false;
+  // Names of its own storage roots.
+  std::vector<std::string> storages;
   std::vector<WorkerReport> workers;
 };
 
@@ -58,6 +62,15 @@ class NodeRegistry {
   // A heartbeat. True when the coordinator was not alive before.
   bool Report(NodeReport report);
 
+  // What is in reach of a coordinator that is alive: its own storage roots and its workers'. In
+  // order, each once.
+  std::vector<std::string> StoragesOf(const std::string& coordinator) const;
+  // Whether a coordinator that is alive has the storage in reach.
+  bool HasStorage(const std::string& storage) const;
+  // Changes whenever a report brings another set of storages than the one before.
+  uint64_t StorageGeneration() const;
+  bool AnyAlive() const;
+
   // Names of those that have gone since the last call. Forgets old ones.
   std::vector<std::string> TakeGone();
 
@@ -76,6 +89,7 @@ class NodeRegistry {
     absl::Duration heard_at;
     // Told by Report, not yet by TakeGone.
     bool present = false;
+    std::vector<std::string> storages;
   };
   bool IsAlive(const Entry& entry) const {
     return clock_.Monotonic() - entry.heard_at <= options_.gone_after;
@@ -85,6 +99,7 @@ class NodeRegistry {
   const Options options_;
   mutable std::mutex mutex_;
   std::map<std::string, Entry> entries_;
+  uint64_t storage_generation_ = 0;
 };
 
 }  // namespace histeq::frontend

@@ -147,4 +147,19 @@ absl::StatusOr<store::CompletedJob> ResultSession::CommitStatistics(const std::s
   return catalog_.Complete(lease_.job.id, lease_.job.epoch, result);
 }
 
+absl::StatusOr<store::CompletedJob> ResultSession::CommitInspected(
+    const store::ImageFacts& facts, std::optional<absl::Time> modify_time) {
+  if (writer_ != nullptr || !lease_.outputs.empty()) return BadResult("its result is an image");
+  store::JobResult result;
+  result.inspected = facts;
+  result.modify_time = modify_time;
+  HISTEQ_ASSIGN_OR_RETURN(store::CompletedJob completed,
+                          catalog_.Complete(lease_.job.id, lease_.job.epoch, result));
+  // Made of another file than the one that lies there now. What is left is swept at the next start.
+  for (const std::string& location : completed.freed_locations) {
+    if (location.rfind("blob:", 0) == 0) blobs_.Delete(location).IgnoreError();
+  }
+  return completed;
+}
+
 }  // namespace histeq::frontend

@@ -57,6 +57,10 @@ class ResultSession {
   // The result is these statistics, to be kept with the source image. Errors of Catalog::Complete.
   absl::StatusOr<store::CompletedJob> CommitStatistics(const std::string& statistics);
 
+  // The result is what the source image's file is. Errors of Catalog::Complete.
+  absl::StatusOr<store::CompletedJob> CommitInspected(const store::ImageFacts& facts,
+                                                      std::optional<absl::Time> modify_time);
+
   const store::Lease& lease() const { return lease_; }
 
  private:

@@ -471,6 +471,40 @@ TEST_CASE("garbage is not believed, and does not last") {
   CHECK(f.pool.SegmentsDone("liar") == 0);
 }
 
+TEST_CASE("a header that comes twice is garbage, whatever else is right") {
+  Fixture f;
+  f.options.hold_back = absl::Milliseconds(1);
+  // The fragment itself is what it should be.
+  const bool at_the_end = GENERATE(true, false);
+  ScriptedWorker stutterer(
+      "stutterer", [&](int, grpc::ServerContext&, Stream& stream) -> std::optional<grpc::Status> {
+        uint32_t index = 0;
+        v1::TransformSegmentRequest request;
+        while (stream.Read(&request)) {
+          if (request.has_header()) index = request.header().segment().context().segment();
+        }
+        const codec::Fragment fragment = Image().Expected(index);
+        v1::TransformSegmentResponse header, chunk;
+        header.mutable_header()->set_fragment_bytes(fragment.bytes.size());
+        header.mutable_header()->set_adler32(fragment.adler32);
+        header.mutable_header()->set_raw_bytes(fragment.raw_bytes);
+        stream.Write(header);
+        if (!at_the_end) stream.Write(header);
+        for (size_t at = 0; at < fragment.bytes.size(); at += kMaxChunkBytes) {
+          const size_t length = std::min<size_t>(kMaxChunkBytes, fragment.bytes.size() - at);
+          chunk.mutable_chunk()->set_data(fragment.bytes.data() + at, length);
+          SealChunk(at, *chunk.mutable_chunk());
+          stream.Write(chunk);
+        }
+        if (at_the_end) stream.Write(header);
+        return grpc::Status::OK;
+      });
+  f.pool.Update(stutterer.pool_entry(1));
+  f.RunAndCheck();
+  CHECK(stutterer.calls > 0);
+  CHECK(f.pool.SegmentsDone("stutterer") == 0);
+}
+
 TEST_CASE("a segment that no worker can do is done here, and the others on workers") {
   Fixture f;
   f.options.hold_back = absl::Milliseconds(1);
@@ -629,6 +663,7 @@ struct ImageFixture : Fixture {
     INFO(result.status());
     REQUIRE(result.ok());
     CHECK((result->file == expected->file));
+    CHECK((result->result_bytes == expected->result_bytes));
     CHECK(result->pixels == expected->pixels);
     CHECK(result->statistics.has_value() == expected->statistics.has_value());
   }
@@ -663,6 +698,69 @@ TEST_CASE("a small image that needs more memory than a worker has is not sent th
   f.ProcessAndCheck();
   CHECK(worker.image_calls == 1);
   CHECK(f.pool.SegmentsDone("w") == 1);
+}
+
+engine::Operation DeriveOperation(bool equalizes) {
+  v1::Operation proto;
+  v1::Derive& derive = *proto.mutable_derive();
+  if (equalizes) derive.mutable_equalize();
+  for (const uint32_t size : {40u, 64u, 300u}) {
+    v1::Thumbnail& thumbnail = *derive.add_thumbnails();
+    thumbnail.set_width(size);
+    thumbnail.set_height(size);
+    if (size == 64) thumbnail.set_format(v1::IMAGE_FORMAT_JPEG);
+  }
+  auto operation = OperationFromProto(proto);
+  REQUIRE(operation.ok());
+  return *operation;
+}
+
+TEST_CASE("several results of a small image come from a worker") {
+  ImageFixture f;
+  f.operation = DeriveOperation(GENERATE(true, false));
+  f.ProcessAndCheck();
+  ScriptedWorker worker("w");
+  f.pool.Update(worker.pool_entry(1));
+  f.ProcessAndCheck();
+  CHECK(worker.image_calls == 1);
+  CHECK(f.pool.SegmentsDone("w") == 1);
+}
+
+TEST_CASE("sizes of several results are not believed") {
+  ImageFixture f;
+  f.options.hold_back = absl::Milliseconds(1);
+  f.operation = DeriveOperation(/*equalizes=*/false);
+  // The bytes are a worker's; 30 of them in three results.
+  const std::vector<std::vector<uint64_t>> lies = {{},
+                                                   {30},
+                                                   {10, 20},
+                                                   {10, 10, 9},
+                                                   {10, 10, 11},
+                                                   {0, 10, 20},
+                                                   {10, ~uint64_t{0} - 9, 30},
+                                                   {10, 10, 10, 0}};
+  const size_t lie = GENERATE(range(size_t{0}, size_t{8}));
+  CAPTURE(lie);
+  ScriptedWorker worker(
+      "w", nullptr, {},
+      [&](int, grpc::ServerContext&, ImageStream& stream) -> std::optional<grpc::Status> {
+        v1::ProcessImageRequest request;
+        while (stream.Read(&request)) {
+        }
+        v1::ProcessImageResponse response;
+        response.mutable_chunk()->set_data(std::string(30, 'x'));
+        SealChunk(0, *response.mutable_chunk());
+        stream.Write(response);
+        v1::ProcessImageResponse::Finish& finish = *response.mutable_finish();
+        finish.set_size_bytes(30);
+        finish.mutable_result_bytes()->Assign(lies[lie].begin(), lies[lie].end());
+        stream.Write(response);
+        return grpc::Status::OK;
+      });
+  f.pool.Update(worker.pool_entry(1));
+  f.ProcessAndCheck();
+  CHECK(worker.image_calls > 0);
+  CHECK(f.pool.SegmentsDone("w") == 0);
 }
 
 TEST_CASE("a small image ends well whatever the worker does") {

@@ -55,7 +55,8 @@ struct Services {
   // And everything still works.
   void CheckStillServing() {
     const std::string file = ReadFile(TestData("moon.png"));
-    const v1::Job job = client.AwaitFinal(client.UploadToEqualize(file, "moon.png").job().id());
+    const v1::Job job =
+        client.AwaitFinal(client.EqualizeAnew(client.UploadOnly(file, "moon.png").id()).id());
     CHECK(job.state() == v1::JOB_STATE_SUCCEEDED);
     CHECK(cluster.frontend().Running());
   }
@@ -244,7 +245,7 @@ TEST_CASE("what does not exist, and what cannot be done") {
   create.mutable_operation()->Clear();
   CHECK(CALL(CreateJob, create) == "INVALID_ARGUMENT UNKNOWN_OPERATION");
   create.mutable_operation()->mutable_thumbnail()->set_width(100);
-  CHECK(CALL(CreateJob, create) == "UNIMPLEMENTED NOT_OFFERED");
+  CHECK(CALL(CreateJob, create) == "INVALID_ARGUMENT BAD_PARAMETER");
   create.mutable_operation()->mutable_equalize()->set_nodata(256);
   CHECK(CALL(CreateJob, create) == "INVALID_ARGUMENT BAD_PARAMETER");
 #undef CALL

@@ -192,6 +192,19 @@ v1::UploadImageResponse FrontendClient::UploadToEqualize(const std::string& file
   return response;
 }
 
+v1::Job FrontendClient::EqualizeAnew(const std::string& image_id) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::CreateJobRequest request;
+  request.set_request_id(NewId());
+  request.set_image_id(image_id);
+  request.set_refresh(true);
+  *request.mutable_operation() = EqualizeOperation();
+  v1::CreateJobResponse response;
+  ThrowUnlessOk(frontend_->CreateJob(&context, request, &response), "CreateJob of " + image_id);
+  return response.job();
+}
+
 v1::Image FrontendClient::UploadOnly(const std::string& file, const std::string& name) {
   v1::UploadImageRequest::Header header;
   header.set_upload_id(NewId());

@@ -106,6 +106,8 @@ class FrontendClient {
                     v1::UploadImageResponse* response = nullptr);
   // Uploads a file to be equalized; throws when that fails.
   v1::UploadImageResponse UploadToEqualize(const std::string& file, const std::string& name);
+  // A job that equalizes a stored image, also when that was done before; throws when that fails.
+  v1::Job EqualizeAnew(const std::string& image_id);
   // Uploads a file alone; throws when that fails.
   v1::Image UploadOnly(const std::string& file, const std::string& name);
 

@@ -47,7 +47,7 @@ export class Cluster {
 
   // A frontend and a coordinator with one worker; returns the frontend's address.
   async startAll({ workerArgs = [] } = {}) {
-    const frontend = await this.start('frontend', 'histeq-frontend', ['--data-dir', path.join(this.folder, 'data')]);
+    const frontend = await this.start('frontend', 'histeq-frontend', ['--data-dir', path.join(this.folder, 'data'), '--file-root', this.folder]);
     const coordinator = await this.start('coordinator', 'histeq-coordinator',
         ['--frontend', frontend, '--scratch-dir', this.folder]);
     await this.start('worker', 'histeq-worker', ['--coordinators', coordinator, ...workerArgs]);

@@ -13,13 +13,14 @@ namespace {
 
 const char kImageColumns[] =
     "seq, id, name, location, sha256, size_bytes, format, width, height, channels, "
-    "bits_per_sample, create_time, tag, source_image_id, source_job_id, expire_time";
+    "bits_per_sample, create_time, tag, source_image_id, source_job_id, expire_time, unread, "
+    "modify_time";
 
 const char kJobColumns[] =
     "seq, id, image_id, image_name, operation, result_tag, reference_image_id, state, attempts, "
     "holder_deaths, epoch, coordinator, cancel_requested, not_before, result_image_id, error_code, "
     "error_reason, error_message, error_metadata, create_time, start_time, end_time, outputs, "
-    "results, refresh, blocked";
+    "results, refresh, blocked, inspects, storage";
 
 // Texts with their lengths before them: any byte may stand in them.
 std::string EncodeTexts(const std::vector<std::string>& texts) {
@@ -128,6 +129,10 @@ NumberedImage ReadImage(const Statement& row) {
   image.source_image_id = row.Bytes(13);
   image.source_job_id = row.Bytes(14);
   image.expire_time = OptionalTime(row.OptionalInt(15));
+  image.unread = row.Int(16) != 0;
+  if (const auto nanos = row.OptionalInt(17); nanos.has_value()) {
+    image.modify_time = absl::FromUnixNanos(*nanos);
+  }
   return numbered;
 }
 
@@ -167,7 +172,14 @@ NumberedJob ReadJob(const Statement& row) {
   job.result_image_ids.resize(job.spec.outputs.size());
   job.spec.refresh = row.Int(24) != 0;
   job.blocked = row.Int(25) != 0;
+  job.spec.inspects = row.Int(26) != 0;
+  job.storage = row.Bytes(27);
   return numbered;
+}
+
+std::optional<int64_t> OptionalNanos(std::optional<absl::Time> time) {
+  if (!time.has_value()) return std::nullopt;
+  return absl::ToUnixNanos(*time);
 }
 
 void BindTextOrNull(Statement& statement, const std::string& text) {
@@ -212,7 +224,7 @@ absl::StatusOr<std::optional<ImageRecord>> FindImage(Database& db, const std::st
 absl::Status InsertImage(Database& db, const ImageRecord& image) {
   static const std::string sql =
       std::string("INSERT INTO images (") + kImageColumns +
-      ", use_time) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+      ", use_time) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
   HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
   return statement.Bind(image.id)
       .Bind(image.name)
@@ -229,7 +241,27 @@ absl::Status InsertImage(Database& db, const ImageRecord& image) {
       .Bind(image.source_image_id)
       .Bind(image.source_job_id)
       .Bind(OptionalMicros(image.expire_time))
+      .Bind(static_cast<int64_t>(image.unread))
+      .Bind(OptionalNanos(image.modify_time))
       .Bind(ToMicros(image.create_time))
+      .Run();
+}
+
+absl::Status UpdateFileOfImage(Database& db, const ImageRecord& image) {
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement statement,
+      db.Prepare("UPDATE images SET sha256 = ?, size_bytes = ?, format = ?, width = ?, height = ?, "
+                 "channels = ?, bits_per_sample = ?, unread = ?, modify_time = ? WHERE id = ?"));
+  return statement.BindBlob(ToBytes(image.facts.sha256))
+      .Bind(static_cast<int64_t>(image.facts.size_bytes))
+      .Bind(static_cast<int64_t>(image.facts.format))
+      .Bind(static_cast<int64_t>(image.facts.width))
+      .Bind(static_cast<int64_t>(image.facts.height))
+      .Bind(static_cast<int64_t>(image.facts.channels))
+      .Bind(static_cast<int64_t>(image.facts.bits_per_sample))
+      .Bind(static_cast<int64_t>(image.unread))
+      .Bind(OptionalNanos(image.modify_time))
+      .Bind(image.id)
       .Run();
 }
 
@@ -285,12 +317,57 @@ absl::StatusOr<std::optional<JobRecord>> FindLiveJobOfSet(Database& db, const st
   }
 }
 
-absl::StatusOr<std::optional<JobRecord>> FindReadyJob(Database& db) {
+absl::StatusOr<std::optional<JobRecord>> FindReadyJob(Database& db,
+                                                      const std::vector<std::string>& storages) {
+  static const std::string sql =
+      std::string("SELECT ") + kJobColumns +
+      " FROM jobs INDEXED BY jobs_ready WHERE state = 1 AND not_before = 0 AND blocked = 0 AND "
+      "storage = '' ORDER BY seq LIMIT 1";
+  static const std::string stored_sql =
+      std::string("SELECT ") + kJobColumns +
+      " FROM jobs INDEXED BY jobs_ready_stored WHERE state = 1 AND not_before = 0 AND blocked = 0 "
+      "AND storage <> '' AND storage = ? ORDER BY seq LIMIT 1";
+  std::optional<NumberedJob> oldest;
+  const auto look = [&oldest](Statement& statement) -> absl::Status {
+    HISTEQ_ASSIGN_OR_RETURN(const bool found, statement.Step());
+    if (!found) return absl::OkStatus();
+    NumberedJob job = ReadJob(statement);
+    if (!oldest.has_value() || job.seq < oldest->seq) oldest = std::move(job);
+    return absl::OkStatus();
+  };
+  {
+    HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
+    HISTEQ_RETURN_IF_ERROR(look(statement));
+  }
+  for (const std::string& storage : storages) {
+    HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(stored_sql));
+    HISTEQ_RETURN_IF_ERROR(look(statement.Bind(storage)));
+  }
+  if (!oldest.has_value()) return std::optional<JobRecord>();
+  return std::optional<JobRecord>(std::move(oldest->job));
+}
+
+absl::StatusOr<std::optional<JobRecord>> FindInspection(Database& db, const std::string& image_id) {
   static const std::string sql = std::string("SELECT ") + kJobColumns +
-                                 " FROM jobs INDEXED BY jobs_ready WHERE state = 1 AND not_before "
-                                 "= 0 AND blocked = 0 ORDER BY seq LIMIT 1";
+                                 " FROM jobs INDEXED BY jobs_inspect WHERE image_id = ? AND "
+                                 "inspects = 1 ORDER BY seq DESC LIMIT 1";
   HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
+  statement.Bind(image_id);
   return OneJob(std::move(statement));
+}
+
+absl::StatusOr<std::vector<JobRecord>> FindLiveJobs(Database& db, const std::string& image_id) {
+  static const std::string sql = std::string("SELECT ") + kJobColumns +
+                                 " FROM jobs INDEXED BY jobs_live_image WHERE image_id = ? AND "
+                                 "state IN (1, 2)";
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
+  statement.Bind(image_id);
+  std::vector<JobRecord> jobs;
+  while (true) {
+    HISTEQ_ASSIGN_OR_RETURN(const bool more, statement.Step());
+    if (!more) return jobs;
+    jobs.push_back(ReadJob(statement).job);
+  }
 }
 
 absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& set_key) {
@@ -299,8 +376,8 @@ absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& se
       db.Prepare("INSERT INTO jobs (id, image_id, image_name, operation, result_tag, "
                  "reference_image_id, state, attempts, holder_deaths, epoch, coordinator, "
                  "cancel_requested, not_before, result_image_id, create_time, start_time, "
-                 "end_time, outputs, results, refresh, blocked, set_key) VALUES (?, ?, ?, ?, ?, ?, "
-                 "?, 0, 0, 0, '', 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+                 "end_time, outputs, results, refresh, blocked, inspects, storage, set_key) VALUES "
+                 "(?, ?, ?, ?, ?, ?, ?, 0, 0, 0, '', 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   statement.Bind(job.id)
       .Bind(job.image_id)
       .Bind(job.image_name)
@@ -315,7 +392,9 @@ absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& se
       .BindBlob(EncodeOutputs(job.spec.outputs))
       .BindBlob(EncodeTexts(job.result_image_ids))
       .Bind(static_cast<int64_t>(job.spec.refresh))
-      .Bind(static_cast<int64_t>(job.blocked));
+      .Bind(static_cast<int64_t>(job.blocked))
+      .Bind(static_cast<int64_t>(job.spec.inspects))
+      .Bind(job.storage);
   if (set_key.empty()) {
     statement.BindNull();
   } else {

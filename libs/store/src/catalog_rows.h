@@ -20,6 +20,8 @@ absl::Time FromMicros(int64_t micros);
 // ---- images
 absl::StatusOr<std::optional<ImageRecord>> FindImage(Database& db, const std::string& id);
 absl::Status InsertImage(Database& db, const ImageRecord& image);
+// Writes what is known of a registered file.
+absl::Status UpdateFileOfImage(Database& db, const ImageRecord& image);
 absl::Status DeleteImageRow(Database& db, const std::string& id);
 // Newest first, older than `before`, with their sequence numbers.
 struct NumberedImage {
@@ -35,8 +37,13 @@ absl::StatusOr<std::optional<JobRecord>> FindJob(Database& db, const std::string
 // one that has none of them from before.
 absl::StatusOr<std::optional<JobRecord>> FindLiveJobOfSet(Database& db, const std::string& set_key,
                                                           bool refresh);
-// The oldest that is queued and not backing off.
-absl::StatusOr<std::optional<JobRecord>> FindReadyJob(Database& db);
+// The oldest that is queued and not backing off, whose image is the frontend's or in `storages`.
+absl::StatusOr<std::optional<JobRecord>> FindReadyJob(Database& db,
+                                                      const std::vector<std::string>& storages);
+// The latest that reads the image's file.
+absl::StatusOr<std::optional<JobRecord>> FindInspection(Database& db, const std::string& image_id);
+// Those of the image that are not final.
+absl::StatusOr<std::vector<JobRecord>> FindLiveJobs(Database& db, const std::string& image_id);
 // `set_key` empty: none.
 absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& set_key);
 // Writes all that can change of a job that is now in `state` under `epoch`; INTERNAL when it is

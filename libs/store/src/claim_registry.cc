@@ -89,8 +89,9 @@ absl::Status Exists(const std::string& path) {
                     path + " exists already; --force replaces it");
 }
 
-// Gives a file its name; without `replaces` a file that is there stays.
-absl::Status Rename(const std::string& from, const std::string& to, bool replaces) {
+}  // namespace
+
+absl::Status GiveName(const std::string& from, const std::string& to, bool replaces) {
   if (replaces) {
     return rename(from.c_str(), to.c_str()) == 0 ? absl::OkStatus() : NotWritable(to, errno);
   }
@@ -104,8 +105,6 @@ absl::Status Rename(const std::string& from, const std::string& to, bool replace
   unlink(from.c_str());
   return absl::OkStatus();
 }
-
-}  // namespace
 
 struct ClaimRegistry::Parts {
   Parts(std::string given_folder, const Options& given)
@@ -374,7 +373,7 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
   std::vector<const FinishedOutput*> named;
   for (size_t i = 0; i < finished.size(); ++i) {
     absl::Status status =
-        Rename(claims[i].temporary, parts.FullPath(finished[i].path), claims[i].may_replace);
+        GiveName(claims[i].temporary, parts.FullPath(finished[i].path), claims[i].may_replace);
     if (status.ok()) {
       named.push_back(&finished[i]);
     } else if (first_error.ok()) {

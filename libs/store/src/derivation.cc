@@ -1,6 +1,7 @@
 #include "derivation.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -42,6 +43,10 @@ std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec) {
   std::string keys = ToBytes(source_sha256);
   for (const JobOutput& output : spec.outputs) keys += KeyOf(output);
   return Digest(keys);
+}
+
+std::string UnreadSetKey(const std::string& image_id, const JobSpec& spec) {
+  return Digest("unread:" + image_id + ":" + spec.operation);
 }
 
 std::vector<uint32_t> OutputsToMake(const JobRecord& job) {
@@ -281,22 +286,85 @@ absl::Status Derivation::Register(JobRecord& job, const std::vector<ImageFacts>&
   return absl::OkStatus();
 }
 
+absl::Status Derivation::AwaitInspection(JobRecord& job, const std::string& inspection_id) {
+  job.result_image_ids.assign(job.spec.outputs.size(), "");
+  job.blocked = true;
+  return InsertWait(inspection_id, job.id);
+}
+
+absl::Status Derivation::ResolveInspected(JobRecord& job, const ImageRecord& image,
+                                          const JobRecord& ended) {
+  if (ended.state != JobState::kSucceeded) {
+    job.blocked = false;
+    job.not_before.reset();
+    job.state = JobState::kFailed;
+    job.end_time = now_;
+    job.error = ended.error;
+    if (ended.state == JobState::kCancelled || !job.error.has_value()) {
+      JobError error;
+      error.code = static_cast<int>(absl::StatusCode::kAborted);
+      error.reason = "INSPECT_CANCELLED";
+      error.message = "job " + ended.id + ", which was to read the image's file, was cancelled";
+      job.error = std::move(error);
+    }
+    return absl::OkStatus();
+  }
+  if (job.spec.outputs.empty()) {
+    HISTEQ_ASSIGN_OR_RETURN(job.blocked, Waits(job.id));
+    return absl::OkStatus();
+  }
+  HISTEQ_RETURN_IF_ERROR(Resolve(job, image, nullptr));
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                          db_.Prepare("UPDATE jobs SET set_key = ? WHERE id = ?"));
+  return statement.BindBlob(SetKey(image.facts.sha256, job.spec)).Bind(job.id).Run();
+}
+
+absl::Status Derivation::ForgetMade(const std::string& image_id, std::vector<std::string>& freed) {
+  std::vector<std::string> ids;
+  {
+    HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                            db_.Prepare("SELECT image_id FROM derivatives WHERE source_image_id = "
+                                        "? AND image_id IS NOT NULL"));
+    row.Bind(image_id);
+    while (true) {
+      HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) break;
+      ids.push_back(row.Bytes(0));
+    }
+  }
+  for (const std::string& id : ids) {
+    ImageRemoval removal(db_);
+    HISTEQ_ASSIGN_OR_RETURN(const auto user, removal.Collect(id));
+    // Somebody works on it: it stays, as an image of its own, until it expires.
+    if (user.has_value()) continue;
+    HISTEQ_ASSIGN_OR_RETURN(RemovedImages removed, removal.Remove());
+    freed.insert(freed.end(), removed.freed_locations.begin(), removed.freed_locations.end());
+  }
+  for (const char* sql : {"DELETE FROM derivatives WHERE source_image_id = ?",
+                          "DELETE FROM image_statistics WHERE image_id = ?"}) {
+    HISTEQ_ASSIGN_OR_RETURN(Statement statement, db_.Prepare(sql));
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(image_id).Run());
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<JobRecord>> Derivation::Release(const JobRecord& job) {
   {
     HISTEQ_ASSIGN_OR_RETURN(Statement statement,
                             db_.Prepare("DELETE FROM makers WHERE job_id = ?"));
     HISTEQ_RETURN_IF_ERROR(statement.Bind(job.id).Run());
   }
-  std::vector<std::string> waiting;
+  // The oldest first.
+  std::map<int64_t, std::string> waiting;
   {
-    HISTEQ_ASSIGN_OR_RETURN(
-        Statement row, db_.Prepare("SELECT w.job_id FROM waits w JOIN jobs j ON j.id = w.job_id "
-                                   "WHERE w.maker_id = ? ORDER BY j.seq"));
+    HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                            db_.Prepare("SELECT j.seq, w.job_id FROM waits w JOIN jobs j ON j.id = "
+                                        "w.job_id WHERE w.maker_id = ?"));
     row.Bind(job.id);
     while (true) {
       HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
       if (!more) break;
-      waiting.push_back(row.Bytes(0));
+      waiting[row.Int(0)] = row.Bytes(1);
     }
   }
   for (const char* sql :
@@ -305,12 +373,13 @@ absl::StatusOr<std::vector<JobRecord>> Derivation::Release(const JobRecord& job)
     HISTEQ_RETURN_IF_ERROR(statement.Bind(job.id).Run());
   }
   std::vector<JobRecord> changed;
-  for (const std::string& id : waiting) {
+  for (const auto& [seq, id] : waiting) {
     HISTEQ_ASSIGN_OR_RETURN(auto waiter, FindJob(db_, id));
     if (!waiter.has_value() || waiter->state != JobState::kQueued) continue;
     HISTEQ_ASSIGN_OR_RETURN(const auto image, FindImage(db_, waiter->image_id));
     if (!image.has_value()) continue;
-    HISTEQ_RETURN_IF_ERROR(Resolve(*waiter, *image, &job));
+    HISTEQ_RETURN_IF_ERROR(job.spec.inspects ? ResolveInspected(*waiter, *image, job)
+                                             : Resolve(*waiter, *image, &job));
     HISTEQ_RETURN_IF_ERROR(UpdateJob(db_, *waiter, JobState::kQueued, waiter->epoch));
     changed.push_back(*std::move(waiter));
   }

@@ -15,6 +15,9 @@
 
 namespace histeq::store {
 
+// As SetKey, for an image whose file is not read yet.
+std::string UnreadSetKey(const std::string& image_id, const JobSpec& spec);
+
 // Names the outputs and the bytes that they are made of; empty for a job without outputs.
 std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec);
 
@@ -44,6 +47,13 @@ class Derivation {
   // `freed` the locations that nothing refers to any more.
   absl::Status Register(JobRecord& job, const std::vector<ImageFacts>& made,
                         std::vector<std::string>& freed);
+
+  // For a job on an unread image: it waits for `inspection`, and is attached when that has
+  // succeeded. Sets result_image_ids and blocked.
+  absl::Status AwaitInspection(JobRecord& job, const std::string& inspection_id);
+
+  // Removes what was made of the image from another file than it has now.
+  absl::Status ForgetMade(const std::string& image_id, std::vector<std::string>& freed);
 
   // After `job` became final: hands over what it leaves unmade, and returns the jobs that waited
   // for it and changed (ready or kSucceeded, when not `blocked`), already written.
@@ -79,6 +89,8 @@ class Derivation {
   // What `job` can take, makes and waits for; see Attach. Outputs that the ended job `ended` made
   // just now are taken by a refresh too.
   absl::Status Resolve(JobRecord& job, const ImageRecord& image, const JobRecord* ended);
+  // A job that waited for an inspection.
+  absl::Status ResolveInspected(JobRecord& job, const ImageRecord& image, const JobRecord& ended);
   absl::StatusOr<bool> Waits(const std::string& job_id);
 
   Database& db_;

@@ -177,6 +177,21 @@ CREATE TRIGGER derived_deleted AFTER DELETE ON images WHEN old.tag <> '' BEGIN
     (SELECT 1 FROM images WHERE location = old.location);
 END;
 )sql",
+    // Registered files, and those of nodes.
+    R"sql(
+-- modify_time: nanoseconds since 1970.
+ALTER TABLE images ADD COLUMN unread INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE images ADD COLUMN modify_time INTEGER;
+ALTER TABLE jobs ADD COLUMN inspects INTEGER NOT NULL DEFAULT 0;
+-- Empty: the source image is the frontend's to give.
+ALTER TABLE jobs ADD COLUMN storage TEXT NOT NULL DEFAULT '';
+CREATE INDEX jobs_inspect ON jobs (image_id, seq) WHERE inspects = 1;
+DROP INDEX jobs_ready;
+CREATE INDEX jobs_ready ON jobs (seq)
+  WHERE state = 1 AND not_before = 0 AND blocked = 0 AND storage = '';
+CREATE INDEX jobs_ready_stored ON jobs (storage, seq)
+  WHERE state = 1 AND not_before = 0 AND blocked = 0 AND storage <> '';
+)sql",
 };
 
 absl::StatusOr<int64_t> ReadPragma(Database& db, const std::string& name) {

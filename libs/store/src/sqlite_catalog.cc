@@ -26,6 +26,7 @@
 #include "read_pool.h"
 #include "schema.h"
 #include "sqlite_db.h"
+#include "store/location.h"
 #include "store_error.h"
 #include "work_signal.h"
 #include "write_queue.h"
@@ -49,6 +50,24 @@ absl::Status JobNotFound(const std::string& id) { return NotFound("job", "JOB_NO
 
 absl::Status UploadNotFound(const std::string& id) {
   return NotFound("upload", "UPLOAD_NOT_FOUND", id);
+}
+
+absl::Status Unread(const ImageRecord& image, const std::string& field) {
+  base::ErrorDetail detail;
+  detail.reason = "IMAGE_UNREAD";
+  detail.field = field;
+  detail.metadata["id"] = image.id;
+  return base::MakeError(
+      absl::StatusCode::kFailedPrecondition,
+      fmt::format("the file of image {} has not been read, or not as it is now: register it again, "
+                  "or wait until it is read",
+                  image.id),
+      detail);
+}
+
+std::string StorageOf(const ImageRecord& image) {
+  const absl::StatusOr<Location> location = ParseLocation(image.facts.location);
+  return location.ok() ? location->node : std::string();
 }
 
 absl::Status Reused(const std::string& reason, const std::string& id, const std::string& field) {
@@ -118,6 +137,7 @@ class SqliteCatalog final : public Catalog {
   absl::Status RemoveUpload(const std::string& upload_id, absl::Time before) override;
 
   absl::StatusOr<ImageRecord> GetImage(const std::string& image_id) override;
+  absl::StatusOr<RegisteredImage> RegisterImage(const FileRegistration& registration) override;
   absl::StatusOr<Page<ImageRecord>> ListImages(const ImageFilter& filter, uint32_t page_size,
                                                const std::string& page_token) override;
   absl::StatusOr<ImageDescription> DescribeImage(const std::string& image_id) override;
@@ -140,7 +160,8 @@ class SqliteCatalog final : public Catalog {
   absl::StatusOr<QueueCounts> CountJobs() override;
 
   absl::StatusOr<std::optional<Lease>> LeaseNext(const std::string& coordinator,
-                                                 uint32_t max_running) override;
+                                                 uint32_t max_running,
+                                                 const std::vector<std::string>& storages) override;
   uint64_t WorkGeneration() const override { return work_.Generation(); }
   void WaitForWork(uint64_t seen, absl::Duration timeout) override { work_.Wait(seen, timeout); }
   absl::StatusOr<Lease> GetLease(const std::string& job_id, uint64_t epoch) override;
@@ -186,9 +207,22 @@ class SqliteCatalog final : public Catalog {
   absl::Status CheckRoom(Database& db) const;
   absl::Status CheckQueue(Database& db) const;
   absl::Status CheckReference(Database& db, const JobSpec& spec) const;
+  // Whoever has the image can read the reference too.
+  absl::Status CheckReferencePlace(Database& db, const JobSpec& spec,
+                                   const ImageRecord& image) const;
   // The job that serves the request: a new one, with its hints, or one that is there.
   absl::StatusOr<JobRecord> Queue(WriteContext& context, const ImageRecord& image,
                                   const JobSpec& spec, const std::string& request_id);
+  // The job that reads the unread image, or why none does.
+  absl::StatusOr<JobRecord> FindReader(Database& db, const ImageRecord& image) const;
+  // Whether a registered file must be read (again).
+  absl::StatusOr<bool> WantsReading(Database& db, const ImageRecord& image,
+                                    const FileRegistration& registration) const;
+  // The jobs of the image that are not final end, because its file is another one.
+  absl::Status FailLiveJobs(WriteContext& context, const std::string& image_id);
+  // Keeps what an inspection brought.
+  absl::Status KeepInspected(Database& db, const JobRecord& job, const JobResult& result,
+                             std::vector<std::string>& freed);
   absl::StatusOr<JobRecord> Cancel(WriteContext& context, JobRecord job);
   // After a job became final: those that waited for it go on.
   absl::Status Release(WriteContext& context, const JobRecord& job);
@@ -299,6 +333,9 @@ absl::Status SqliteCatalog::CheckQueue(Database& db) const {
 absl::Status SqliteCatalog::CheckReference(Database& db, const JobSpec& spec) const {
   if (spec.reference_image_id.empty()) return absl::OkStatus();
   HISTEQ_ASSIGN_OR_RETURN(const auto reference, FindImage(db, spec.reference_image_id));
+  if (reference.has_value() && reference->unread) {
+    return Unread(*reference, "operation.equalize.reference_image_id");
+  }
   if (reference.has_value()) return absl::OkStatus();
   base::ErrorDetail detail;
   detail.reason = "IMAGE_NOT_FOUND";
@@ -307,6 +344,29 @@ absl::Status SqliteCatalog::CheckReference(Database& db, const JobSpec& spec) co
   return base::MakeError(absl::StatusCode::kNotFound,
                          fmt::format("there is no reference image {}", spec.reference_image_id),
                          detail);
+}
+
+absl::Status SqliteCatalog::CheckReferencePlace(Database& db, const JobSpec& spec,
+                                                const ImageRecord& image) const {
+  if (spec.reference_image_id.empty()) return absl::OkStatus();
+  HISTEQ_ASSIGN_OR_RETURN(const auto reference, FindImage(db, spec.reference_image_id));
+  if (!reference.has_value()) return absl::OkStatus();
+  const std::string storage = StorageOf(*reference);
+  if (storage.empty() || storage == StorageOf(image)) return absl::OkStatus();
+  HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                          db.Prepare("SELECT 1 FROM image_statistics WHERE image_id = ?"));
+  HISTEQ_ASSIGN_OR_RETURN(const bool kept, row.Bind(reference->id).Step());
+  if (kept) return absl::OkStatus();
+  base::ErrorDetail detail;
+  detail.reason = "REFERENCE_ELSEWHERE";
+  detail.field = "operation.equalize.reference_image_id";
+  detail.metadata = {{"id", reference->id}, {"storage", storage}};
+  return base::MakeError(
+      absl::StatusCode::kFailedPrecondition,
+      fmt::format("reference image {} lies in storage {}, the image elsewhere: ask for the "
+                  "reference's histogram first, which is kept",
+                  reference->id, storage),
+      detail);
 }
 
 absl::StatusOr<std::optional<JobRecord>> SqliteCatalog::FindJobComplete(
@@ -377,6 +437,7 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
                                                const JobSpec& spec, const std::string& request_id) {
   Database& db = context.db;
   HISTEQ_RETURN_IF_ERROR(CheckReference(db, spec));
+  HISTEQ_RETURN_IF_ERROR(CheckReferencePlace(db, spec, image));
   const RequestRow request{request_id, "", image.id, OperationDigest(spec.operation)};
   const auto requested = [&](JobRecord job) -> absl::StatusOr<JobRecord> {
     RequestRow row = request;
@@ -385,7 +446,14 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
     return job;
   };
   Derivation derivation = DerivationOf(db);
-  const std::string set_key = SetKey(image.facts.sha256, spec);
+  const bool awaits = image.unread && !spec.inspects;
+  std::string reader_id;
+  if (awaits) {
+    HISTEQ_ASSIGN_OR_RETURN(const JobRecord reader, FindReader(db, image));
+    reader_id = reader.id;
+  }
+  const std::string set_key =
+      awaits ? UnreadSetKey(image.id, spec) : SetKey(image.facts.sha256, spec);
   if (!set_key.empty()) {
     HISTEQ_ASSIGN_OR_RETURN(auto same, FindLiveJobOfSet(db, set_key, spec.refresh));
     bool join = same.has_value();
@@ -408,7 +476,9 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
   job.spec = spec;
   job.max_attempts = limits_.max_attempts;
   job.create_time = Now();
-  HISTEQ_RETURN_IF_ERROR(derivation.Attach(job, image));
+  job.storage = StorageOf(image);
+  HISTEQ_RETURN_IF_ERROR(awaits ? derivation.AwaitInspection(job, reader_id)
+                                : derivation.Attach(job, image));
   if (!IsFinal(job.state)) HISTEQ_RETURN_IF_ERROR(CheckQueue(db));
   HISTEQ_RETURN_IF_ERROR(InsertJob(db, job, set_key));
   context.on_commit.push_back([this, id = job.id, ready = !job.blocked && !IsFinal(job.state)] {
@@ -495,6 +565,140 @@ absl::StatusOr<ImageRecord> SqliteCatalog::GetImage(const std::string& image_id)
   return *std::move(image);
 }
 
+absl::StatusOr<JobRecord> SqliteCatalog::FindReader(Database& db, const ImageRecord& image) const {
+  HISTEQ_ASSIGN_OR_RETURN(auto reader, FindInspection(db, image.id));
+  if (!reader.has_value() || IsFinal(reader->state)) return Unread(image, "image_id");
+  return *std::move(reader);
+}
+
+absl::StatusOr<bool> SqliteCatalog::WantsReading(Database& db, const ImageRecord& image,
+                                                 const FileRegistration& registration) const {
+  HISTEQ_ASSIGN_OR_RETURN(const auto live, FindLiveJobs(db, image.id));
+  if (!registration.storage.empty()) return live.empty();
+  if (registration.size_bytes.value_or(0) != image.facts.size_bytes ||
+      registration.modify_time != image.modify_time) {
+    return true;
+  }
+  return image.unread && std::none_of(live.begin(), live.end(),
+                                      [](const JobRecord& job) { return job.spec.inspects; });
+}
+
+absl::Status SqliteCatalog::FailLiveJobs(WriteContext& context, const std::string& image_id) {
+  HISTEQ_ASSIGN_OR_RETURN(const auto live, FindLiveJobs(context.db, image_id));
+  for (const JobRecord& listed : live) {
+    // One that waited for another of them has ended with it.
+    HISTEQ_ASSIGN_OR_RETURN(auto job, FindJob(context.db, listed.id));
+    if (!job.has_value() || IsFinal(job->state)) continue;
+    const JobState before = job->state;
+    JobError error;
+    error.code = static_cast<int>(absl::StatusCode::kDataLoss);
+    error.reason = "SOURCE_CHANGED";
+    error.message =
+        fmt::format("the file of image {} has changed, and was registered again", image_id);
+    job->error = std::move(error);
+    job->state = JobState::kFailed;
+    job->coordinator.clear();
+    job->cancel_requested = false;
+    job->blocked = false;
+    job->not_before.reset();
+    job->end_time = Now();
+    job->progress = JobProgress();
+    if (before == JobState::kRunning) {
+      HISTEQ_RETURN_IF_ERROR(EndLease(context, *job));
+      continue;
+    }
+    HISTEQ_RETURN_IF_ERROR(UpdateJob(context.db, *job, before, job->epoch));
+    context.on_commit.push_back([this, id = job->id] { HintJob(id); });
+    HISTEQ_RETURN_IF_ERROR(Release(context, *job));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistration& registration) {
+  return Write([&](WriteContext& context) -> absl::StatusOr<RegisteredImage> {
+    Database& db = context.db;
+    const std::string& id = registration.image_id;
+    RegisteredImage registered;
+    HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, id));
+    bool read = true;
+    if (image.has_value()) {
+      if (image->facts.location != registration.location) {
+        base::ErrorDetail detail;
+        detail.reason = "IMAGE_ID_TAKEN";
+        detail.field = "id";
+        detail.metadata["id"] = id;
+        return base::MakeError(
+            absl::StatusCode::kAlreadyExists,
+            fmt::format("image {} has another location: take another id, or delete it first", id),
+            detail);
+      }
+      HISTEQ_ASSIGN_OR_RETURN(read, WantsReading(db, *image, registration));
+      if (read) {
+        HISTEQ_RETURN_IF_ERROR(FailLiveJobs(context, id));
+        image->unread = true;
+        image->modify_time = registration.modify_time;
+        if (registration.size_bytes.has_value()) {
+          image->facts.size_bytes = *registration.size_bytes;
+        }
+        HISTEQ_RETURN_IF_ERROR(UpdateFileOfImage(db, *image));
+      }
+      registered.image = *std::move(image);
+    } else {
+      HISTEQ_RETURN_IF_ERROR(CheckRoom(db));
+      registered.image.id = id;
+      registered.image.name = registration.name;
+      registered.image.facts.location = registration.location;
+      registered.image.facts.size_bytes = registration.size_bytes.value_or(0);
+      registered.image.create_time = Now();
+      registered.image.unread = true;
+      registered.image.modify_time = registration.modify_time;
+      HISTEQ_RETURN_IF_ERROR(InsertImage(db, registered.image));
+    }
+    // Clients' ids have no colon.
+    const auto request_id = [&id] { return fmt::format("register:{}:{}", id, RandomHex128()); };
+    if (read) {
+      HISTEQ_ASSIGN_OR_RETURN(registered.inspection,
+                              Queue(context, registered.image, registration.inspect, request_id()));
+    }
+    if (registration.job.has_value()) {
+      HISTEQ_ASSIGN_OR_RETURN(registered.job,
+                              Queue(context, registered.image, *registration.job, request_id()));
+    } else {
+      HISTEQ_ASSIGN_OR_RETURN(registered.job, FindInspection(db, id));
+      if (registered.job.has_value()) {
+        registered.job->max_attempts = limits_.max_attempts;
+        leases_.FillProgress(*registered.job);
+      }
+    }
+    return registered;
+  });
+}
+
+absl::Status SqliteCatalog::KeepInspected(Database& db, const JobRecord& job,
+                                          const JobResult& result,
+                                          std::vector<std::string>& freed) {
+  HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, job.image_id));
+  if (!image.has_value()) return absl::InternalError("the source of a running job is gone");
+  // Of a node's file only its reader knows the time.
+  const bool stored = !job.storage.empty();
+  if (!stored && result.inspected->size_bytes != image->facts.size_bytes) {
+    return StoreError(absl::StatusCode::kInvalidArgument, "BAD_RESULT",
+                      fmt::format("{} bytes were read of a file that has {}",
+                                  result.inspected->size_bytes, image->facts.size_bytes),
+                      {{"limit", std::to_string(image->facts.size_bytes)},
+                       {"actual", std::to_string(result.inspected->size_bytes)}});
+  }
+  if (image->facts.sha256 != result.inspected->sha256) {
+    HISTEQ_RETURN_IF_ERROR(DerivationOf(db).ForgetMade(image->id, freed));
+  }
+  const std::string location = std::move(image->facts.location);
+  image->facts = *result.inspected;
+  image->facts.location = location;
+  image->unread = false;
+  if (stored) image->modify_time = result.modify_time;
+  return UpdateFileOfImage(db, *image);
+}
+
 absl::StatusOr<Page<ImageRecord>> SqliteCatalog::ListImages(const ImageFilter& filter,
                                                             uint32_t page_size,
                                                             const std::string& page_token) {
@@ -523,6 +727,13 @@ absl::StatusOr<ImageDescription> SqliteCatalog::DescribeImage(const std::string&
   HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, image_id));
   if (!image.has_value()) return ImageNotFound(image_id);
   description.image = *std::move(image);
+  if (description.image.unread) {
+    HISTEQ_ASSIGN_OR_RETURN(description.inspection, FindInspection(db, image_id));
+    if (description.inspection.has_value()) {
+      description.inspection->max_attempts = limits_.max_attempts;
+      leases_.FillProgress(*description.inspection);
+    }
+  }
   HISTEQ_ASSIGN_OR_RETURN(Statement row,
                           db.Prepare("SELECT operation, job_id, image_id FROM derivatives WHERE "
                                      "source_image_id = ? ORDER BY seq LIMIT 1000"));
@@ -848,8 +1059,9 @@ absl::StatusOr<Lease> SqliteCatalog::DescribeLease(Database& db, JobRecord job) 
   return lease;
 }
 
-absl::StatusOr<std::optional<Lease>> SqliteCatalog::LeaseNext(const std::string& coordinator,
-                                                              uint32_t max_running) {
+absl::StatusOr<std::optional<Lease>> SqliteCatalog::LeaseNext(
+    const std::string& coordinator, uint32_t max_running,
+    const std::vector<std::string>& storages) {
   return Write([&](WriteContext& context) -> absl::StatusOr<std::optional<Lease>> {
     Database& db = context.db;
     if (max_running > 0) {
@@ -863,7 +1075,7 @@ absl::StatusOr<std::optional<Lease>> SqliteCatalog::LeaseNext(const std::string&
       }
     }
     HISTEQ_RETURN_IF_ERROR(PromoteWaiting(db));
-    HISTEQ_ASSIGN_OR_RETURN(auto job, FindReadyJob(db));
+    HISTEQ_ASSIGN_OR_RETURN(auto job, FindReadyJob(db, storages));
     if (!job.has_value()) {
       HISTEQ_ASSIGN_OR_RETURN(const auto waiting, FindNextWaiting(db));
       if (waiting.has_value()) work_.Ready(*waiting - Now());
@@ -951,6 +1163,14 @@ absl::StatusOr<CompletedJob> SqliteCatalog::Complete(const std::string& job_id, 
       return completed;
     }
     if (job->state != JobState::kRunning || job->epoch != epoch) return StaleEpoch(*job, epoch);
+    if (job->spec.inspects != result.inspected.has_value()) {
+      return StoreError(absl::StatusCode::kInvalidArgument, "BAD_RESULT",
+                        fmt::format("job {} {} what a file is", job_id,
+                                    job->spec.inspects ? "says" : "does not say"));
+    }
+    if (job->spec.inspects) {
+      HISTEQ_RETURN_IF_ERROR(KeepInspected(db, *job, result, completed.freed_locations));
+    }
     const size_t wanted = OutputsToMake(*job).size();
     if (result.images.size() != wanted) {
       return StoreError(
@@ -992,6 +1212,15 @@ absl::StatusOr<JobRecord> SqliteCatalog::Fail(const std::string& job_id, uint64_
     JobRecord after = AfterFailure(*std::move(job), outcome, error, limits_, Now(), Random());
     after.progress = JobProgress();
     HISTEQ_RETURN_IF_ERROR(EndLease(context, after));
+    if (after.state == JobState::kFailed && error.reason == "SOURCE_CHANGED") {
+      // Registering it again is then known to be worth a reading, also where the file cannot be
+      // seen from here.
+      HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(context.db, after.image_id));
+      if (image.has_value() && !image->unread && image->modify_time.has_value()) {
+        image->unread = true;
+        HISTEQ_RETURN_IF_ERROR(UpdateFileOfImage(context.db, *image));
+      }
+    }
     return after;
   });
 }

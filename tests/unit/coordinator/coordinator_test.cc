@@ -25,6 +25,7 @@
 #include "rpc/operation_convert.h"
 #include "rpc/status.h"
 #include "scratch_files.h"
+#include "store/file_roots.h"
 
 namespace histeq::coordinator {
 namespace {
@@ -123,6 +124,109 @@ struct Fixture {
     coordinator->Start();
   }
 };
+
+// A folder with one file.
+struct Storage {
+  std::filesystem::path folder;
+  explicit Storage(const std::string& bytes) {
+    std::string name = (std::filesystem::temp_directory_path() / "histeq-node-XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    folder = name;
+    Write(bytes);
+  }
+  ~Storage() { std::filesystem::remove_all(folder); }
+  void Write(const std::string& bytes) const {
+    std::ofstream(folder / "a.png", std::ios::binary) << bytes;
+  }
+};
+
+v1::Operation InspectOperation() {
+  v1::Operation operation;
+  operation.mutable_inspect();
+  return operation;
+}
+
+TEST_CASE("an inspection says what the file is, from the frontend's bytes") {
+  Fixture f;
+  const std::string moon = ReadPicture("moon.png");
+  f.frontend.AddJob("moon", moon, InspectOperation());
+  f.frontend.AddJob("text", "no picture at all", InspectOperation());
+  f.StartCoordinator();
+  REQUIRE(f.frontend.WaitForState("moon", v1::JOB_STATE_SUCCEEDED, absl::Seconds(60)));
+  const auto job = f.frontend.job("moon");
+  REQUIRE(job.inspected.has_value());
+  CHECK(job.inspected->size_bytes() == moon.size());
+  CHECK(job.inspected->sha256() == histeq::testing::Sha256Of(moon));
+  CHECK(job.inspected->format() == v1::IMAGE_FORMAT_PNG);
+  CHECK(job.inspected->width() == 512);
+  CHECK_FALSE(job.inspected->has_modify_time());
+  REQUIRE(f.frontend.WaitForFailure("text", absl::Seconds(60)));
+  const auto text = f.frontend.job("text");
+  CHECK(text.failures.back().outcome() == v1::FailJobRequest::OUTCOME_PERMANENT);
+  CHECK(text.failures.back().error().reason() == "NOT_AN_IMAGE");
+}
+
+TEST_CASE("a coordinator reads the files of its own storage itself") {
+  Fixture f;
+  const std::string moon = ReadPicture("moon.png");
+  const Storage storage(moon);
+  CoordinatorOptions options = TestOptions(f.frontend);
+  auto roots = store::StorageRoots::Open({"disk1=" + storage.folder.string()});
+  REQUIRE(roots.ok());
+  options.storage = *std::move(roots);
+  const auto add = [&f](const std::string& id, const std::string& location,
+                        const v1::Operation& operation, const std::string& source = "",
+                        std::optional<google::protobuf::Timestamp> modify_time = {}) {
+    FakeJobQueue::JobRecord job;
+    job.id = job.name = id;
+    job.location = location;
+    job.operation = operation;
+    job.source = source;
+    job.announced_sha256 = histeq::testing::Sha256Of(source);
+    job.modify_time = modify_time;
+    f.frontend.AddJob(job);
+  };
+  add("inspect", "node://disk1/a.png", InspectOperation());
+  add("missing", "node://disk1/b.png", InspectOperation());
+  add("nowhere", "node://disk2/a.png", InspectOperation());
+  f.StartCoordinator(std::move(options));
+  REQUIRE(f.frontend.WaitForState("inspect", v1::JOB_STATE_SUCCEEDED, absl::Seconds(60)));
+  const auto inspected = f.frontend.job("inspect");
+  REQUIRE(inspected.inspected.has_value());
+  CHECK(inspected.inspected->sha256() == histeq::testing::Sha256Of(moon));
+  REQUIRE(inspected.inspected->has_modify_time());
+  CHECK(inspected.source_offsets.empty());
+  REQUIRE(f.frontend.WaitForFailure("missing", absl::Seconds(60)));
+  CHECK(f.frontend.job("missing").failures.back().error().reason() == "FILE_NOT_FOUND");
+  CHECK(f.frontend.job("missing").failures.back().outcome() ==
+        v1::FailJobRequest::OUTCOME_PERMANENT);
+  // Not an attempt that counts: it waits for whoever has the storage.
+  REQUIRE(f.frontend.WaitForFailure("nowhere", absl::Seconds(60)));
+  CHECK(f.frontend.job("nowhere").failures.back().error().reason() == "STORAGE_GONE");
+  CHECK(f.frontend.job("nowhere").failures.back().outcome() ==
+        v1::FailJobRequest::OUTCOME_HAND_BACK);
+
+  const auto time = inspected.inspected->modify_time();
+  add("equalize", "node://disk1/a.png", EqualizeOperation(), moon, time);
+  REQUIRE(f.frontend.WaitForState("equalize", v1::JOB_STATE_SUCCEEDED, absl::Seconds(60)));
+  CHECK((f.frontend.job("equalize").result == LocalResult(moon, EqualizeOperation())));
+  CHECK(f.frontend.job("equalize").source_offsets.empty());
+  // As large and of the same time, with other bytes.
+  std::string other = moon;
+  other.back() = static_cast<char>(other.back() ^ 1);
+  const auto written = std::filesystem::last_write_time(storage.folder / "a.png");
+  storage.Write(other);
+  std::filesystem::last_write_time(storage.folder / "a.png", written);
+  add("other", "node://disk1/a.png", EqualizeOperation(), moon, time);
+  REQUIRE(f.frontend.WaitForFailure("other", absl::Seconds(60)));
+  CHECK(f.frontend.job("other").failures.back().outcome() == v1::FailJobRequest::OUTCOME_PERMANENT);
+  // Of another size.
+  storage.Write(moon + "x");
+  add("larger", "node://disk1/a.png", EqualizeOperation(), moon, time);
+  REQUIRE(f.frontend.WaitForFailure("larger", absl::Seconds(60)));
+  CHECK(f.frontend.job("larger").failures.back().error().reason() == "SOURCE_CHANGED");
+  CHECK(f.frontend.job("larger").result.empty());
+}
 
 TEST_CASE("a job's result is what the engine makes of it in one thread") {
   Fixture f;
@@ -505,9 +609,9 @@ TEST_CASE("what cannot succeed anywhere fails for good, with its reason") {
     source.resize(source.size() / 2);
     reason = "IMAGE_TRUNCATED";
   }
-  SECTION("an operation that is not offered") {
+  SECTION("an operation that cannot be") {
     operation.mutable_thumbnail()->set_width(10);
-    reason = "NOT_OFFERED";
+    reason = "BAD_PARAMETER";
   }
   SECTION("a stored file that changed") {
     announced = std::string(32, 'x');

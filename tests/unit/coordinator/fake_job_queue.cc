@@ -199,6 +199,10 @@ grpc::Status FakeJobQueue::LeaseJob(grpc::ServerContext* context,
       image.set_name(job.name);
       image.set_size_bytes(job.source.size());
       image.set_sha256(job.announced_sha256);
+      image.set_location(job.location);
+      image.set_unread(job.operation.has_inspect());
+      if (image.unread()) image.clear_sha256();
+      if (job.modify_time.has_value()) *image.mutable_modify_time() = *job.modify_time;
       *lease.mutable_operation() = job.operation;
       if (!job.reference.empty()) {
         lease.mutable_reference()->set_id(job.id + "-reference");
@@ -333,7 +337,8 @@ grpc::Status FakeJobQueue::CompleteJob(grpc::ServerContext* context,
     return script_.complete_error;
   }
   if (finish->size_bytes() != bytes.size() ||
-      (!finish->has_statistics() && results.empty() && finish->sha256() != Sha256Of(bytes))) {
+      (!finish->has_statistics() && !finish->has_inspected() && results.empty() &&
+       finish->sha256() != Sha256Of(bytes))) {
     return {grpc::StatusCode::DATA_LOSS, "size or checksum differ"};
   }
   if (job->state == v1::JOB_STATE_RUNNING) {
@@ -341,6 +346,7 @@ grpc::Status FakeJobQueue::CompleteJob(grpc::ServerContext* context,
     job->result = bytes;
     job->results = results;
     if (finish->has_statistics()) job->statistics = finish->statistics();
+    if (finish->has_inspected()) job->inspected = finish->inspected();
     ++job->completions;
   } else if (job->state != v1::JOB_STATE_SUCCEEDED) {
     return {grpc::StatusCode::FAILED_PRECONDITION, "the job is final"};

@@ -36,12 +36,17 @@ class FakeJobQueue final : private v1::JobQueue::Service {
     // The same for the reference image.
     std::string announced_reference_sha256;
 
+    // Of the image; empty: a blob. The file's time, sent unless the operation is Inspect.
+    std::string location;
+    std::optional<google::protobuf::Timestamp> modify_time;
+
     v1::JobState state = v1::JOB_STATE_QUEUED;
     uint64_t epoch = 0;
     std::string result;
     // Of a job that has several.
     std::vector<std::string> results;
     std::optional<v1::ImageStatistics> statistics;
+    std::optional<v1::InspectedFile> inspected;
     // Results accepted; more than one is an error of the coordinator or of this fake.
     int completions = 0;
     std::vector<v1::FailJobRequest> failures;

@@ -434,7 +434,9 @@ TEST_CASE("operations are checked at the door") {
   }
   SECTION("a thumbnail") {
     operation.mutable_thumbnail()->set_width(100);
-    CHECK(Outcome(SendAll(harness, header, file)) == "UNIMPLEMENTED NOT_OFFERED");
+    const grpc::Status status = SendAll(harness, header, file);
+    CHECK(Outcome(status) == "INVALID_ARGUMENT BAD_PARAMETER");
+    CHECK(FieldOf(status) == "operation.thumbnail.height");
   }
   SECTION("analyze") {
     operation.mutable_analyze();

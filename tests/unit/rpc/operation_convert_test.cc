@@ -279,7 +279,129 @@ TEST_CASE("Parameters come back from the contract exactly as they were") {
   }
 }
 
-TEST_CASE("Analyze is taken; thumbnails and nothing are not") {
+v1::Thumbnail ThumbnailProto(uint32_t width, uint32_t height) {
+  v1::Thumbnail proto;
+  proto.set_width(width);
+  proto.set_height(height);
+  return proto;
+}
+
+TEST_CASE("thumbnails: defaults, and everything there and back") {
+  v1::Operation operation;
+  *operation.mutable_thumbnail() = ThumbnailProto(256, 128);
+  auto converted = OperationFromProto(operation);
+  REQUIRE(converted.ok());
+  CHECK(converted->kind == engine::Operation::Kind::kThumbnail);
+  engine::ThumbnailParameters expected;
+  expected.width = 256;
+  expected.height = 128;
+  REQUIRE(converted->thumbnails.size() == 1);
+  CHECK(converted->thumbnails[0] == expected);
+  expected = {.width = 1,
+              .height = 16384,
+              .fit = engine::ThumbnailParameters::Fit::kCover,
+              .format = codec::ImageFormat::kPng,
+              .quality = 1,
+              .enlarge = true,
+              .linear_light = true,
+              .background = 0x123456};
+  converted->thumbnails = {expected};
+  converted = OperationFromProto(ToProto(*converted));
+  REQUIRE(converted.ok());
+  CHECK(converted->thumbnails.at(0) == expected);
+}
+
+TEST_CASE("derivations: everything there and back") {
+  v1::Operation operation;
+  v1::Derive& derive = *operation.mutable_derive();
+  *derive.add_thumbnails() = ThumbnailProto(10, 20);
+  *derive.add_thumbnails() = ThumbnailProto(20, 20);
+  const bool equalizes = GENERATE(true, false);
+  if (equalizes) derive.mutable_equalize()->set_method(v1::Equalize::METHOD_CLAHE);
+  auto converted = OperationFromProto(operation);
+  REQUIRE(converted.ok());
+  CHECK(converted->kind == engine::Operation::Kind::kDerive);
+  CHECK(converted->equalizes == equalizes);
+  const auto again = OperationFromProto(ToProto(*converted));
+  REQUIRE(again.ok());
+  CHECK(again->equalizes == equalizes);
+  CHECK(again->thumbnails == converted->thumbnails);
+  if (equalizes) CheckSame(again->equalize, converted->equalize);
+  CHECK(ReferenceImageId(operation).empty());
+  if (equalizes) {
+    derive.mutable_equalize()->set_method(v1::Equalize::METHOD_MATCH);
+    derive.mutable_equalize()->set_reference_image_id("img-1");
+    CHECK(ReferenceImageId(operation) == "img-1");
+    CHECK(OperationFromProto(operation)->reads_reference);
+  }
+}
+
+TEST_CASE("thumbnails that are refused, whatever the image") {
+  v1::Operation operation;
+  v1::Thumbnail& thumbnail = *operation.mutable_thumbnail();
+  thumbnail = ThumbnailProto(256, 256);
+  std::string field;
+  SECTION("width") {
+    thumbnail.set_width(0);
+    field = "operation.thumbnail.width";
+  }
+  SECTION("height") {
+    thumbnail.set_height(16385);
+    field = "operation.thumbnail.height";
+  }
+  SECTION("fit") {
+    thumbnail.set_fit(static_cast<v1::Thumbnail::Fit>(4));
+    field = "operation.thumbnail.fit";
+  }
+  SECTION("format") {
+    thumbnail.set_format(static_cast<v1::ImageFormat>(3));
+    field = "operation.thumbnail.format";
+  }
+  SECTION("quality") {
+    thumbnail.set_quality(GENERATE(0u, 101u));
+    field = "operation.thumbnail.quality";
+  }
+  SECTION("background") {
+    thumbnail.set_background(0x1000000);
+    field = "operation.thumbnail.background";
+  }
+  SECTION("no thumbnails") {
+    operation.mutable_derive();
+    field = "operation.derive.thumbnails";
+  }
+  SECTION("two alike, the defaults written out") {
+    v1::Derive& derive = *operation.mutable_derive();
+    *derive.add_thumbnails() = ThumbnailProto(10, 10);
+    *derive.add_thumbnails() = ThumbnailProto(10, 10);
+    derive.mutable_thumbnails(1)->set_quality(85);
+    field = "operation.derive.thumbnails";
+  }
+  SECTION("too many") {
+    for (uint32_t i = 1; i <= engine::kMaxThumbnails + 1; ++i)
+      *operation.mutable_derive()->add_thumbnails() = ThumbnailProto(i, i);
+    field = "operation.derive.thumbnails";
+  }
+  SECTION("one of several") {
+    v1::Derive& derive = *operation.mutable_derive();
+    *derive.add_thumbnails() = ThumbnailProto(10, 10);
+    *derive.add_thumbnails() = ThumbnailProto(10, 0);
+    field = "operation.derive.thumbnails[1].height";
+  }
+  SECTION("the equalization of several") {
+    v1::Derive& derive = *operation.mutable_derive();
+    *derive.add_thumbnails() = ThumbnailProto(10, 10);
+    derive.mutable_equalize()->set_strength(2);
+    field = "operation.derive.equalize.strength";
+  }
+  const absl::Status status = OperationFromProto(operation).status();
+  REQUIRE(status.code() == absl::StatusCode::kInvalidArgument);
+  const auto detail = base::GetErrorDetail(status);
+  CHECK(detail->reason == "BAD_PARAMETER");
+  CHECK(detail->field == field);
+  CHECK(detail->metadata.count("limit") == 1);
+}
+
+TEST_CASE("Analyze is taken; nothing is not") {
   v1::Operation operation;
   SECTION("analyze") {
     operation.mutable_analyze();
@@ -287,12 +409,6 @@ TEST_CASE("Analyze is taken; thumbnails and nothing are not") {
     REQUIRE(converted.ok());
     CHECK(converted->kind == engine::Operation::Kind::kAnalyze);
     CHECK(ReferenceImageId(operation).empty());
-  }
-  SECTION("thumbnail") {
-    operation.mutable_thumbnail();
-    const absl::Status status = OperationFromProto(operation).status();
-    CHECK(status.code() == absl::StatusCode::kUnimplemented);
-    CHECK(base::GetErrorDetail(status)->reason == "NOT_OFFERED");
   }
   SECTION("nothing") {
     const absl::Status status = OperationFromProto(operation).status();

@@ -303,6 +303,7 @@ TEST_CASE("no statement of the catalog reads a whole table, or sorts") {
     SqliteCatalogOptions options;
     options.clock = &clock;
     options.check_when_opening = false;
+    options.limits.derivative_budget_bytes = 1;
     auto opened = OpenSqliteCatalog(file, options);
     REQUIRE(opened.ok());
     Catalog& catalog = **opened;
@@ -348,6 +349,26 @@ TEST_CASE("no statement of the catalog reads a whole table, or sorts") {
     REQUIRE(catalog.RemoveCoordinator("c").ok());
     REQUIRE(catalog.GetJob(upload.job->id).ok());
     REQUIRE(catalog.GetImage(upload.image.id).ok());
+    // Derivatives: there, waited for, joined, made anew, failed, expired.
+    REQUIRE(catalog.DescribeImage(upload.image.id)->derivatives.size() == 1);
+    JobSpec spec = EqualizeSpec();
+    REQUIRE(catalog.CreateJob("there", upload.image.id, spec)->state == JobState::kSucceeded);
+    spec.refresh = true;
+    const auto anew = catalog.CreateJob("anew", upload.image.id, spec);
+    REQUIRE(catalog.CreateJob("joined", upload.image.id, spec)->id == anew->id);
+    spec.outputs.push_back(spec.outputs[0]);
+    spec.outputs[1].operation = "more";
+    REQUIRE(catalog.CreateJob("waits", upload.image.id, spec)->blocked);
+    REQUIRE(catalog.TakeBackRequest(anew->id, "joined").ok());
+    REQUIRE(catalog.LeaseNext("c", 5)->has_value());
+    REQUIRE(catalog.Complete(anew->id, 1, {{MakeFacts("blob:anew")}, {}}).ok());
+    REQUIRE(catalog.LeaseNext("c", 5)->has_value());
+    const auto live = catalog.ListJobs({JobState::kRunning, ""}, 0, "");
+    REQUIRE(catalog.Fail(live->records.at(0).id, 1, FailOutcome::kPermanent, {}).ok());
+    REQUIRE(catalog.TouchImages({upload.image.id}).ok());
+    REQUIRE(catalog.ExpireImages([](const std::string&) { return true; }, 1)->images.empty());
+    clock.Advance(absl::Hours(1000));
+    REQUIRE(catalog.ExpireImages([](const std::string&) { return false; }, 9)->images.size() == 1);
   }
   sqlite3_cancel_auto_extension(watch);
 

@@ -21,7 +21,7 @@ struct Operation {
   // For kEqualize, and for kDerive with `equalizes`.
   EqualizeParameters equalize = {};
   // For kThumbnail: one. For kDerive: one or more, made of the equalized image when `equalizes`.
-  std::vector<ThumbnailParameters> thumbnails;
+  std::vector<ThumbnailParameters> thumbnails = {};
   bool equalizes = false;
   // Method::kMatch with another image as reference: the caller fills equalize.reference from that
   // image's statistics before RunJob.

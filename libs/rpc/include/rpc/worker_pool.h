@@ -20,7 +20,7 @@ struct PoolWorker {
   uint64_t free_memory_bytes = 0;
   bool draining = false;
   // Storage roots that it has.
-  std::vector<std::string> storages;
+  std::vector<std::string> storages = {};
 };
 
 // Shared by the executors of all jobs of a coordinator: places are taken fairly, job by job.

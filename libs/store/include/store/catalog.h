@@ -82,6 +82,10 @@ struct JobResult {
   std::vector<ImageFacts> images;
   // To be kept with the source image; opaque.
   std::optional<std::string> statistics;
+  // Of a job that inspects: what the file is (its location is not looked at), and of a node's file
+  // when it was modified.
+  std::optional<ImageFacts> inspected = std::nullopt;
+  std::optional<absl::Time> modify_time = std::nullopt;
 };
 
 struct CompletedJob {
@@ -92,6 +96,15 @@ struct CompletedJob {
   bool already_completed = false;
   // Blobs that nothing refers to any more, because results were replaced.
   std::vector<std::string> freed_locations;
+};
+
+// The answer to RegisterImage.
+struct RegisteredImage {
+  ImageRecord image;
+  // The registration's job; without one the latest that read the file, or reads it.
+  std::optional<JobRecord> job;
+  // The file is to be read by this new job.
+  std::optional<JobRecord> inspection;
 };
 
 struct RemovedImages {
@@ -169,6 +182,15 @@ class Catalog {
   // - NOT_FOUND IMAGE_NOT_FOUND.
   virtual absl::StatusOr<ImageRecord> GetImage(const std::string& image_id) = 0;
 
+  // Registers a file under an id, unread, with the job that reads it; all or nothing. The same id
+  // and location again: the same image. When the file is another one than before (size, time), when
+  // its reading failed or a job found it changed, and for a node's file that no job works on, it is
+  // unread again and is read anew; what was kept of the old file goes once the new one is known to
+  // differ, and jobs that are not final fail with SOURCE_CHANGED.
+  // - ALREADY_EXISTS IMAGE_ID_TAKEN: the id has another location.
+  // - errors of CreateJob.
+  virtual absl::StatusOr<RegisteredImage> RegisterImage(const FileRegistration& registration) = 0;
+
   // Newest first. `page_size` 0: the default; more than the maximum is taken as the maximum.
   // - INVALID_ARGUMENT BAD_PAGE_TOKEN: not given by this catalog for this filter.
   virtual absl::StatusOr<Page<ImageRecord>> ListImages(const ImageFilter& filter,
@@ -210,7 +232,10 @@ class Catalog {
   // Queues a job, or finds the one with the same request id, or the one that does the same with the
   // same bytes. What is there already is not made again: the job has it from the start, and is
   // kSucceeded at once when nothing is left to make. What another job makes is waited for
-  // (`blocked`). When that job ends without it, the oldest that waits makes it.
+  // (`blocked`). When that job ends without it, the oldest that waits makes it. On an unread image
+  // it waits for the job that reads it, and fails with that one's error.
+  // - FAILED_PRECONDITION IMAGE_UNREAD: the image, or the reference, is unread, and no job reads
+  // it.
   // - ALREADY_EXISTS REQUEST_ID_REUSED: the id has another image or operation.
   // - NOT_FOUND IMAGE_NOT_FOUND: source or reference.
   // - RESOURCE_EXHAUSTED QUEUE_FULL.
@@ -240,9 +265,11 @@ class Catalog {
   // ---- Leases. A call with an epoch that is not the job's current one changes nothing.
 
   // Leases the oldest ready job to `coordinator`, or nothing when there is none, or when it already
-  // holds `max_running` (0: any number). Never waits.
-  virtual absl::StatusOr<std::optional<Lease>> LeaseNext(const std::string& coordinator,
-                                                         uint32_t max_running) = 0;
+  // holds `max_running` (0: any number). Jobs on images in a storage root only when that is among
+  // `storages`. Never waits.
+  virtual absl::StatusOr<std::optional<Lease>> LeaseNext(
+      const std::string& coordinator, uint32_t max_running,
+      const std::vector<std::string>& storages = {}) = 0;
 
   // Changes whenever a job may have become ready. Read it before LeaseNext and give it to
   // WaitForWork, and no job is missed.
@@ -266,7 +293,9 @@ class Catalog {
   // keeps the statistics, and the job is kSucceeded, all or nothing. Jobs that waited for it go on.
   // Repeated under the same epoch: the first answer.
   // - FAILED_PRECONDITION STALE_EPOCH. NOT_FOUND JOB_NOT_FOUND.
-  // - INVALID_ARGUMENT BAD_RESULT: not as many images as the lease has outputs.
+  // - INVALID_ARGUMENT BAD_RESULT: not as many images as the lease has outputs; `inspected` without
+  // or
+  //   for a job that does not inspect, or of another size than the file that was registered.
   virtual absl::StatusOr<CompletedJob> Complete(const std::string& job_id, uint64_t epoch,
                                                 const JobResult& result) = 0;
 

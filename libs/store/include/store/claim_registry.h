@@ -75,6 +75,10 @@ struct OutputRecord {
   uint64_t times_made = 0;
 };
 
+// Gives a file another name in its folder; without `replaces` a file that is there stays.
+// - ALREADY_EXISTS OUTPUT_EXISTS; FAILED_PRECONDITION OUTPUT_NOT_WRITABLE.
+absl::Status GiveName(const std::string& from, const std::string& to, bool replaces);
+
 // A SQLite file in the folder of the outputs, shared by all runs that write there. A run is one
 // object of this class; its claims hold while its lease does, and end at once when its process is
 // gone. Thread-safe.

@@ -43,6 +43,11 @@ struct ImageRecord {
   std::string source_job_id;
   // When ExpireImages removes it; absent: never.
   std::optional<absl::Time> expire_time;
+  // Registered, and its file not read yet, or changed since: of `facts` only the location is known,
+  // and the size that it had when it was registered.
+  bool unread = false;
+  // Of a registered file, when it was last modified; to the nanosecond.
+  std::optional<absl::Time> modify_time;
 };
 
 // Numbers as in histeq.v1.JobState.
@@ -104,6 +109,8 @@ struct JobSpec {
   std::string reference_image_id;
   // Make the outputs also when they are there, and put the new ones in their place.
   bool refresh = false;
+  // Reads a registered file, and says what it is. The other jobs of its image wait for it.
+  bool inspects = false;
 };
 
 struct JobRecord {
@@ -123,8 +130,10 @@ struct JobRecord {
   std::string coordinator;
   // kRunning, and the client wants it to end.
   bool cancel_requested = false;
-  // kQueued, and waits for another job that makes some of its outputs.
+  // kQueued, and waits for another job that makes some of its outputs, or reads the image's file.
   bool blocked = false;
+  // The storage root where the source image lies; empty: the frontend has it.
+  std::string storage;
   // One for each output; empty where it is not there (yet).
   std::vector<std::string> result_image_ids;
   // The first of them, once kSucceeded.
@@ -178,8 +187,27 @@ struct DerivativeRecord {
 
 struct ImageDescription {
   ImageRecord image;
+  // Of an unread image: the latest job that reads it, or read it in vain.
+  std::optional<JobRecord> inspection;
   // Oldest first, at most 1000.
   std::vector<DerivativeRecord> derivatives;
+};
+
+// A file that lies elsewhere, to be known as an image.
+struct FileRegistration {
+  // Chosen by the caller.
+  std::string image_id;
+  std::string name;
+  // As FormatLocation writes it.
+  std::string location;
+  // The storage root of a node's file; then nothing more is known of it.
+  std::string storage;
+  std::optional<uint64_t> size_bytes;
+  std::optional<absl::Time> modify_time;
+  // Reads the file (`inspects` is set).
+  JobSpec inspect;
+  // Queued at once, for when the file is read.
+  std::optional<JobSpec> job;
 };
 
 struct CoordinatorRecord {
