@@ -39,13 +39,25 @@ struct CombineSpec {
   uint32_t largest;
 };
 
-// One row of CLAHE between the centres of two columns of tiles: the four tables around, weights in
-// 1/32768.
-struct Quad {
-  const void* upper_left;
-  const void* upper_right;
-  const void* lower_left;
-  const void* lower_right;
+// Pixels of a row between the same two columns of tile centres.
+struct Stretch {
+  uint32_t count;
+  uint32_t left;   // Tiles in their row of tiles.
+  uint32_t right;  // The same as `left` beyond the outermost centres.
+  uint32_t cell;   // In its row of cells, which lie between four centres each.
+};
+
+// What a row of CLAHE is looked up in.
+template <typename Sample>
+struct TableRow {
+  // The tables above and below, `step` entries from tile to tile.
+  const Sample* upper;
+  const Sample* lower;
+  // The same again for each cell, or null: upper left, lower left, upper right, lower right for
+  // each value, `step` times these four from cell to cell. A pixel takes one load instead of four.
+  const Sample* quads;
+  size_t step;
+  uint32_t weight_y;
 };
 
 // Weights of the interpolation are fractions below 1. 16-bit samples need finer ones, to stay
@@ -65,6 +77,8 @@ struct Weights<uint16_t> {
   static constexpr uint32_t kBitsY = 16;
 };
 
+inline constexpr size_t kWeightsPadding = 64;
+
 // `Sample` is uint8_t or uint16_t. Lengths are in pixels.
 template <typename Sample>
 struct SampleKernels {
@@ -73,8 +87,9 @@ struct SampleKernels {
                     size_t count, Sample* out);
   // out[i] = table[in[i]]; in == out is allowed.
   void (*map)(const Sample* table, const Sample* in, size_t count, Sample* out);
-  // Bilinear between four tables: down by `weight_y`, across by `weights_x[i]`.
-  void (*interpolate)(const Quad& quad, uint32_t weight_y,
+  // Bilinear between four tables: down by `weight_y`, across by `weights_x[i]`. The stretches have
+  // `count` pixels together; kWeightsPadding more weights may be read.
+  void (*interpolate)(const TableRow<Sample>& row, const Stretch* stretches,
                       const typename Weights<Sample>::X* weights_x, const Sample* in, size_t count,
                       Sample* out);
   // Adds mapped[i] - luma[i] to the three colours.

@@ -71,6 +71,14 @@ inline Grid GridOf(const EqualizeParameters& parameters, const ImageShape& shape
               axis(parameters.grid_y, shape.height, pad)};
 }
 
+// Whether a mapping keeps the tables of CLAHE once more for each cell, the area between four tile
+// centres: only where these take no more memory than the picture.
+inline bool KeepsQuads(const EqualizeParameters& parameters, const ImageShape& shape) {
+  if (parameters.method != Method::kClahe) return false;
+  const uint64_t cells = (uint64_t{parameters.grid_x} + 1) * (uint64_t{parameters.grid_y} + 1);
+  return uint64_t{shape.width} * shape.height >= 4 * cells * SampleValues(shape);
+}
+
 // The pixel that the padded one repeats: reflection about the first and last pixel, which are not
 // doubled.
 inline uint32_t Reflect(uint32_t position, uint32_t size) {

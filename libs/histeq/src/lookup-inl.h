@@ -44,6 +44,21 @@ HWY_INLINE Bytes PackToBytes(Shorts lower, Shorts upper) {
 #endif
 }
 
+#if HWY_TARGET <= HWY_SSE4
+// From 64 bits that hold 16, four vectors to one, in the same order as bytes below.
+HWY_INLINE hn::Vec<hn::ScalableTag<uint16_t>> PackToWords(Ints a, Ints b, Ints c, Ints d) {
+#if HWY_TARGET <= HWY_AVX3
+  return {
+      _mm512_packus_epi32(_mm512_packus_epi32(a.raw, b.raw), _mm512_packus_epi32(c.raw, d.raw))};
+#elif HWY_TARGET == HWY_AVX2
+  return {
+      _mm256_packus_epi32(_mm256_packus_epi32(a.raw, b.raw), _mm256_packus_epi32(c.raw, d.raw))};
+#else
+  return {_mm_packus_epi32(_mm_packus_epi32(a.raw, b.raw), _mm_packus_epi32(c.raw, d.raw))};
+#endif
+}
+#endif
+
 HWY_INLINE Shorts PackToShorts(Ints lower, Ints upper) {
   return hn::ReorderDemote2To(hn::ScalableTag<int16_t>(), lower, upper);
 }
