@@ -123,6 +123,10 @@ void CountRegion(const Kernels& kernels, const Source& source, const Region& reg
   uint64_t skipped = 0;
   for (uint32_t row = region.row; row < region.row + region.rows; ++row) {
     if (source.direct) {
+      if (region.width < source.shape.width && row + 1 < region.row + region.rows) {
+        internal::PrefetchRow(source.planes[0].Row<Sample>(row + 1) + region.x,
+                              region.width * sizeof(Sample));
+      }
       counter.Add(source.planes[0].Row<Sample>(row) + region.x, region.width);
       continue;
     }

@@ -132,6 +132,8 @@ void StartStrip(const Job<Sample>& job, uint32_t x, Strip<Sample>& strip) {
         std::min(strip.count - done, EndOfStretch(job.grid.x, x + done) - (x + done));
     *stretch = {count, column.before, column.after, column.cell};
     FillWeights<Sample>(job.grid.x, column, count, strip.weights.data() + done);
+    // Deep tables of one cell fill the second-level cache.
+    if (sizeof(Sample) == 2) strip.count = count;
   }
   std::fill_n(strip.weights.data() + strip.count, internal::kWeightsPadding, 0);
 }
@@ -251,7 +253,12 @@ void Apply(const EqualizeParameters& parameters, const ImageShape& shape, const 
   for (uint32_t x = 0; x < shape.width; x += strip.count) {
     StartStrip(job, x, strip);
     const size_t offset = size_t{x} * shape.channels;
+    const size_t row_bytes = size_t{strip.count} * shape.channels * sizeof(Sample);
     for (uint32_t row = 0; row < in.rows; ++row) {
+      if (strip.count < shape.width && row + 1 < in.rows) {
+        internal::PrefetchRow(in.Row<Sample>(row + 1) + offset, row_bytes);
+        internal::PrefetchRow(out.Row<Sample>(row + 1) + offset, row_bytes);
+      }
       ApplyRow(job, strip, first_row + row, in.Row<Sample>(row) + offset,
                out.Row<Sample>(row) + offset, scratch);
     }

@@ -2,12 +2,14 @@
 #ifndef HISTEQ_SRC_KERNELS_H_
 #define HISTEQ_SRC_KERNELS_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include "float24.h"
 #include "histeq/pixel_view.h"
+#include "hwy/cache_control.h"
 #include "layout.h"
 
 namespace histeq::internal {
@@ -182,6 +184,14 @@ struct TileKernels {
                  const uint64_t* block_sums, uint32_t* table);
 };
 TileKernels ActiveTileKernels();
+
+// Rows of a narrow part of a picture lie too far apart for the processor to see the next one come.
+inline void PrefetchRow(const void* row, size_t bytes) {
+  constexpr size_t kCacheLine = 64;
+  constexpr size_t kMost = 4096;
+  const auto* begin = static_cast<const uint8_t*>(row);
+  for (size_t at = 0; at < std::min(bytes, kMost); at += kCacheLine) hwy::Prefetch(begin + at);
+}
 
 // Lets HISTEQ_TARGET choose; before the first dispatch.
 void UseEnvironment();
