@@ -170,7 +170,7 @@ inline Spread SpreadOf(uint64_t limit, uint64_t excess, uint64_t bins) {
 }
 
 // Bins that are looked at together.
-inline constexpr uint64_t kBlockBins = ScaledSums::kBlock;
+inline constexpr uint64_t kBlockBins = 16;
 
 // Tables of CLAHE, in whole blocks of bins.
 struct TileKernels {
