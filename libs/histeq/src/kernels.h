@@ -152,15 +152,8 @@ struct Spread {
   uint64_t each;
   uint64_t step;
   uint64_t left;
-  // Where the next one of `left` goes.
+  // Where the first one of `left` goes.
   uint64_t next;
-
-  // Whether bins from here up to `end` get one of `left`; moves on to the next.
-  bool Takes(uint64_t end) {
-    if (next >= end) return false;
-    next = --left == 0 ? UINT64_MAX : next + step;
-    return true;
-  }
 };
 
 inline Spread SpreadOf(uint64_t limit, uint64_t excess, uint64_t bins) {
@@ -180,8 +173,8 @@ struct TileKernels {
   uint64_t (*excess)(const uint64_t* counts, uint64_t bins, const uint64_t* block_sums,
                      uint64_t limit);
   // Clips, spreads, sums up and scales. The sum of all counts is below 2^24.
-  void (*sum_up)(Spread spread, const ScaledSums& scaled, uint64_t bins, const uint64_t* counts,
-                 const uint64_t* block_sums, uint32_t* table);
+  void (*sum_up)(const Spread& spread, const ScaledSums& scaled, uint64_t bins,
+                 const uint64_t* counts, const uint64_t* block_sums, uint32_t* table);
 };
 TileKernels ActiveTileKernels();
 

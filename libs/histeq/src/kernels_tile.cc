@@ -42,7 +42,7 @@ uint64_t Excess(const uint64_t* counts, uint64_t bins, const uint64_t* block_sum
 
 #if HISTEQ_X86_VECTORS
 
-void Scale(const ScaledSums& scaled, const uint32_t* sums, uint32_t* entries) {
+HWY_INLINE void Scale(const ScaledSums& scaled, const uint32_t* sums, uint32_t* entries) {
   const ScaledSums::Once once = scaled.once();
   const hn::ScalableTag<uint32_t> d;
   const hn::ScalableTag<uint64_t> d64;
@@ -80,11 +80,13 @@ void Scale(const ScaledSums& scaled, const uint32_t* sums, uint32_t* entries) {
 
 // Blocks go through each step together: a vector read right after its parts were written would wait
 // for them.
-void SumUp(Spread spread, const ScaledSums& scaled, uint64_t bins, const uint64_t* counts,
+void SumUp(const Spread& spread, const ScaledSums& scaled, uint64_t bins, const uint64_t* counts,
            const uint64_t* block_sums, uint32_t* table) {
   constexpr uint64_t kTogether = 16;
   const auto limit = static_cast<int32_t>(std::min<uint64_t>(spread.limit, 1 << 24));
   const auto each = static_cast<int32_t>(spread.each);
+  uint64_t next = spread.next;
+  uint64_t left = spread.left;
   uint32_t sum = 0;
   uint32_t entry = 0;
   alignas(64) uint32_t sums[kTogether * kBlockBins];
@@ -103,9 +105,9 @@ void SumUp(Spread spread, const ScaledSums& scaled, uint64_t bins, const uint64_
         sums[i + k] = static_cast<uint32_t>((count < limit ? count : limit) + each);
       }
     }
-    for (uint64_t at = spread.next; spread.Takes(begin + some); at = spread.next) {
-      ++sums[at - begin];
-      empty &= ~(uint64_t{1} << ((at - begin) / kBlockBins));
+    for (; next < begin + some; next = --left == 0 ? UINT64_MAX : next + spread.step) {
+      ++sums[next - begin];
+      empty &= ~(uint64_t{1} << ((next - begin) / kBlockBins));
     }
     for (uint64_t i = 0; i < some; i += kBlockBins) {
       if ((empty >> (i / kBlockBins) & 1) != 0) continue;

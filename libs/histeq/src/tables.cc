@@ -76,11 +76,17 @@ uint64_t ClipLimit(const EqualizeParameters& parameters, uint64_t total, uint32_
 
 // One tile of CLAHE with fewer bins than the kernels look at together, or counts too large for
 // them.
-void SumUp(Spread spread, const ScaledSums& scaled, uint64_t bins, const uint64_t* counts,
+void SumUp(const Spread& spread, const ScaledSums& scaled, uint64_t bins, const uint64_t* counts,
            uint32_t* table) {
+  uint64_t next = spread.next;
+  uint64_t left = spread.left;
   uint64_t sum = 0;
   for (uint64_t value = 0; value < bins; ++value) {
-    sum += std::min(counts[value], spread.limit) + spread.each + (spread.Takes(value + 1) ? 1 : 0);
+    sum += std::min(counts[value], spread.limit) + spread.each;
+    if (value == next) {
+      ++sum;
+      next = --left == 0 ? UINT64_MAX : next + spread.step;
+    }
     table[value] = scaled(sum);
   }
 }
