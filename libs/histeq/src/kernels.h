@@ -19,7 +19,7 @@ struct Counter8 {
   alignas(64) uint32_t tables[8][256];
 };
 
-// No table of Counter8 overflows before this many samples.
+// No counter of 32 bits overflows before this many samples.
 inline constexpr uint64_t kCounterLimit = uint64_t{1} << 31;
 
 // Which number to take out of a pixel.
@@ -111,6 +111,9 @@ struct Kernels {
   void (*count8)(const uint8_t* samples, size_t count, Counter8& counter);
   // Adds the counter to the histogram and clears it.
   void (*flush8)(Counter8& counter, uint64_t* histogram);
+  // Many samples, two at a time: `pairs` holds 65536 counters. Single ones go to the histogram.
+  void (*count_pairs8)(const uint8_t* samples, size_t count, uint32_t* pairs, uint64_t* histogram);
+  void (*flush_pairs8)(uint32_t* pairs, uint64_t* histogram);
   // `tables` holds two tables of 65536.
   void (*count16)(const uint16_t* samples, size_t count, uint32_t* tables);
   void (*flush16)(uint32_t* tables, uint64_t* histogram);
@@ -123,6 +126,8 @@ Kernels ActiveKernels();
 struct CountKernels {
   decltype(Kernels::count8) count8;
   decltype(Kernels::flush8) flush8;
+  decltype(Kernels::count_pairs8) count_pairs8;
+  decltype(Kernels::flush_pairs8) flush_pairs8;
   decltype(Kernels::count16) count16;
   decltype(Kernels::flush16) flush16;
 };

@@ -42,9 +42,9 @@ inline uint64_t TableCount(const EqualizeParameters& parameters, const ImageShap
   return uint64_t{TileCount(parameters)} * PlaneCount(parameters, shape);
 }
 
-// Regions of fewer 16-bit samples are counted without the tables of their own that Statistics
-// keeps: clearing and adding up those costs more than they save.
-inline constexpr uint64_t kSmallRegion16 = uint64_t{1} << 19;
+// Regions of fewer samples are counted without the counters that Statistics keeps beside: clearing
+// and adding up those costs more than they save.
+inline constexpr uint64_t kLargeRegion = uint64_t{1} << 19;
 
 // The grid over one dimension. As in OpenCV, an image that the grid does not divide is padded at
 // its right and lower sides by reflection about the last pixel, in both dimensions even if one

@@ -176,6 +176,17 @@ inline void PlainFlush8(Counter8& counter, uint64_t* histogram) {
   }
 }
 
+inline void PlainCountPairs8(const uint8_t* samples, size_t count, uint32_t* pairs,
+                             uint64_t* histogram) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, samples + i, 8);
+    for (uint32_t k = 0; k < 4; ++k) ++pairs[(eight >> (16 * k)) & 65535];
+  }
+  for (; i < count; ++i) ++histogram[samples[i]];
+}
+
 inline void PlainCount16(const uint16_t* samples, size_t count, uint32_t* tables) {
   size_t i = 0;
   for (; i + 4 <= count; i += 4) {
