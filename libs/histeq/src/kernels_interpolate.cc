@@ -173,11 +173,60 @@ HWY_INLINE void Interpolate(const TableRow<Sample>& row, const Stretch* stretche
   }
 }
 
+#if HWY_TARGET == HWY_AVX3_DL
+
+// The four tables stay in registers: no quads, and nothing to write and read again.
+HWY_INLINE void InterpolateInRegisters(const TableRow<uint8_t>& row, const Stretch& stretch,
+                                       const uint16_t* weights_x, const uint8_t* in, uint8_t* out) {
+  const ByteTable upper_left(row.upper + stretch.left * row.step);
+  const ByteTable upper_right(row.upper + stretch.right * row.step);
+  const ByteTable lower_left(row.lower + stretch.left * row.step);
+  const ByteTable lower_right(row.lower + stretch.right * row.step);
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i half = _mm512_set1_epi16(64);
+  const __m512i weight_y = _mm512_set1_epi16(static_cast<int16_t>(row.weight_y));
+  // Widening takes the lower or the upper half of each 128 bits: this order makes that the lower or
+  // upper 32 pixels; the other puts them in order again.
+  const __m512i spread = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+  const __m512i gather = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+  const auto down = [&](__m512i upper, __m512i lower) HWY_ATTR {
+    const __m512i distance = _mm512_slli_epi16(_mm512_sub_epi16(lower, upper), 7);
+    return _mm512_add_epi16(_mm512_slli_epi16(upper, 7), _mm512_mulhrs_epi16(distance, weight_y));
+  };
+  const auto across = [&](__m512i left, __m512i right, const uint16_t* weights) HWY_ATTR {
+    const __m512i change =
+        _mm512_mulhrs_epi16(_mm512_sub_epi16(right, left), _mm512_loadu_si512(weights));
+    return _mm512_srli_epi16(_mm512_add_epi16(_mm512_add_epi16(left, change), half), 7);
+  };
+  for (size_t i = 0; i < stretch.count; i += 64) {
+    const __mmask64 pixels = ~uint64_t{0} >> (64 - std::min<size_t>(stretch.count - i, 64));
+    const Bytes index{_mm512_permutexvar_epi64(spread, _mm512_maskz_loadu_epi8(pixels, in + i))};
+    const __m512i ul = upper_left.LookUp(index).raw;
+    const __m512i ur = upper_right.LookUp(index).raw;
+    const __m512i ll = lower_left.LookUp(index).raw;
+    const __m512i lr = lower_right.LookUp(index).raw;
+    const __m512i first =
+        across(down(_mm512_unpacklo_epi8(ul, zero), _mm512_unpacklo_epi8(ll, zero)),
+               down(_mm512_unpacklo_epi8(ur, zero), _mm512_unpacklo_epi8(lr, zero)), weights_x + i);
+    const __m512i second = across(
+        down(_mm512_unpackhi_epi8(ul, zero), _mm512_unpackhi_epi8(ll, zero)),
+        down(_mm512_unpackhi_epi8(ur, zero), _mm512_unpackhi_epi8(lr, zero)), weights_x + i + 32);
+    _mm512_mask_storeu_epi8(out + i, pixels,
+                            _mm512_permutexvar_epi64(gather, _mm512_packus_epi16(first, second)));
+  }
+}
+
+#endif  // HWY_TARGET == HWY_AVX3_DL
+
 #endif  // HISTEQ_X86_VECTORS
 
 void Interpolate8(const TableRow<uint8_t>& row, const Stretch* stretches, const uint16_t* weights_x,
                   const uint8_t* in, size_t count, uint8_t* out) {
-#if HISTEQ_X86_VECTORS
+#if HWY_TARGET == HWY_AVX3_DL
+  for (size_t i = 0; i < count; i += stretches++->count) {
+    InterpolateInRegisters(row, *stretches, weights_x + i, in + i, out + i);
+  }
+#elif HISTEQ_X86_VECTORS
   Interpolate(row, stretches, weights_x, in, count, out);
 #else
   PlainInterpolate(row, stretches, weights_x, in, count, out);
