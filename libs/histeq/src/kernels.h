@@ -179,7 +179,7 @@ struct TileKernels {
                      uint64_t limit);
   // Clips, spreads, sums up and scales. The sum of all counts is below 2^24.
   void (*sum_up)(const Spread& spread, const ScaledSums& scaled, uint64_t bins,
-                 const uint64_t* counts, const uint64_t* block_sums, uint32_t* table);
+                 const uint64_t* counts, const uint64_t* block_sums, uint16_t* table);
 };
 TileKernels ActiveTileKernels();
 

@@ -42,9 +42,11 @@ uint64_t Excess(const uint64_t* counts, uint64_t bins, const uint64_t* block_sum
 
 #if HISTEQ_X86_VECTORS
 
-HWY_INLINE void Scale(const ScaledSums& scaled, const uint32_t* sums, uint32_t* entries) {
+HWY_INLINE void Scale(const ScaledSums& scaled, const uint32_t* sums, uint16_t* entries) {
   const ScaledSums::Once once = scaled.once();
   const hn::ScalableTag<uint32_t> d;
+  const hn::ScalableTag<int32_t> ds;
+  const hn::Rebind<uint16_t, decltype(ds)> d16;
   const hn::ScalableTag<uint64_t> d64;
   const hn::ScalableTag<int64_t> ds64;
   const auto mantissa = hn::Set(d, once.mantissa);
@@ -64,16 +66,17 @@ HWY_INLINE void Scale(const ScaledSums& scaled, const uint32_t* sums, uint32_t* 
     const auto all = hn::Load(d, sums + i);
     const auto even = scale(all);
     const auto odd = scale(hn::BitCast(d, hn::ShiftRight<32>(hn::BitCast(d64, all))));
-    hn::StoreU(hn::BitCast(d, hn::Or(even, hn::ShiftLeft<32>(odd))), d, entries + i);
+    const auto both = hn::BitCast(ds, hn::Or(even, hn::ShiftLeft<32>(odd)));
+    hn::StoreU(hn::DemoteTo(d16, both), d16, entries + i);
   }
   if (hn::AllFalse(ds64, hn::MaskFromVec(hn::BroadcastSignBit(hn::BitCast(ds64, twice))))) return;
-  for (size_t i = 0; i < kBlockBins; ++i) entries[i] = scaled(sums[i]);
+  for (size_t i = 0; i < kBlockBins; ++i) entries[i] = static_cast<uint16_t>(scaled(sums[i]));
 }
 
 #else
 
-void Scale(const ScaledSums& scaled, const uint32_t* sums, uint32_t* entries) {
-  for (size_t i = 0; i < kBlockBins; ++i) entries[i] = scaled(sums[i]);
+void Scale(const ScaledSums& scaled, const uint32_t* sums, uint16_t* entries) {
+  for (size_t i = 0; i < kBlockBins; ++i) entries[i] = static_cast<uint16_t>(scaled(sums[i]));
 }
 
 #endif  // HISTEQ_X86_VECTORS
@@ -81,14 +84,14 @@ void Scale(const ScaledSums& scaled, const uint32_t* sums, uint32_t* entries) {
 // Blocks go through each step together: a vector read right after its parts were written would wait
 // for them.
 void SumUp(const Spread& spread, const ScaledSums& scaled, uint64_t bins, const uint64_t* counts,
-           const uint64_t* block_sums, uint32_t* table) {
+           const uint64_t* block_sums, uint16_t* table) {
   constexpr uint64_t kTogether = 16;
   const auto limit = static_cast<int32_t>(std::min<uint64_t>(spread.limit, 1 << 24));
   const auto each = static_cast<int32_t>(spread.each);
   uint64_t next = spread.next;
   uint64_t left = spread.left;
   uint32_t sum = 0;
-  uint32_t entry = 0;
+  uint16_t entry = 0;
   alignas(64) uint32_t sums[kTogether * kBlockBins];
   for (uint64_t begin = 0; begin < bins; begin += std::size(sums)) {
     const uint64_t some = std::min<uint64_t>(bins - begin, std::size(sums));
@@ -114,7 +117,7 @@ void SumUp(const Spread& spread, const ScaledSums& scaled, uint64_t bins, const 
       for (uint64_t k = i; k < i + kBlockBins; ++k) sums[k] = sum += sums[k];
     }
     for (uint64_t i = 0; i < some; i += kBlockBins) {
-      uint32_t* entries = table + begin + i;
+      uint16_t* entries = table + begin + i;
       if ((empty >> (i / kBlockBins) & 1) != 0) {
         for (uint64_t k = 0; k < kBlockBins; ++k) entries[k] = entry;
       } else {
