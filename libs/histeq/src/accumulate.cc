@@ -40,37 +40,36 @@ struct Source {
   bool direct;
 };
 
-// Where counts go: straight into the histogram, or by way of the several tables.
+// Where counts go: straight into the histogram, or by way of more counters.
 class Counter {
  public:
   Counter(const Kernels& kernels, uint64_t* histogram, std::span<uint32_t> scratch, uint64_t pixels,
           bool deep)
       : kernels_(kernels), histogram_(histogram), scratch_(scratch.data()) {
-    if (deep) {
-      spread_ = pixels >= internal::kSmallRegion16 && !scratch.empty();
-    } else {
-      spread_ = pixels >= kSmallRegion8;
-      if (spread_) std::memset(&counter_, 0, sizeof(counter_));
-    }
+    large_ = pixels >= internal::kLargeRegion && !scratch.empty();
+    spread_ = !large_ && !deep && pixels >= kSmallRegion8;
+    if (spread_) std::memset(&counter_, 0, sizeof(counter_));
   }
 
   void Add(const uint8_t* samples, size_t count) {
-    if (!spread_) return AddPlain(samples, count);
-    Reserve(count, [this] { kernels_.flush8(counter_, histogram_); });
-    kernels_.count8(samples, count, counter_);
+    Reserve<uint8_t>(count);
+    if (large_) return kernels_.count_pairs8(samples, count, scratch_, histogram_);
+    if (spread_) return kernels_.count8(samples, count, counter_);
+    AddPlain(samples, count);
   }
 
   void Add(const uint16_t* samples, size_t count) {
-    if (!spread_) return AddPlain(samples, count);
-    Reserve(count, [this] { kernels_.flush16(scratch_, histogram_); });
-    kernels_.count16(samples, count, scratch_);
+    Reserve<uint16_t>(count);
+    if (large_) return kernels_.count16(samples, count, scratch_);
+    AddPlain(samples, count);
   }
 
   template <typename Sample>
-  void Finish() {
-    if (!spread_) return;
+  void Flush() {
+    if (spread_) kernels_.flush8(counter_, histogram_);
+    if (!large_) return;
     if constexpr (sizeof(Sample) == 1) {
-      kernels_.flush8(counter_, histogram_);
+      kernels_.flush_pairs8(scratch_, histogram_);
     } else {
       kernels_.flush16(scratch_, histogram_);
     }
@@ -82,10 +81,10 @@ class Counter {
     for (size_t i = 0; i < count; ++i) ++histogram_[samples[i]];
   }
 
-  template <typename Flush>
-  void Reserve(size_t count, const Flush& flush) {
+  template <typename Sample>
+  void Reserve(size_t count) {
     if (pending_ + count > internal::kCounterLimit) {
-      flush();
+      Flush<Sample>();
       pending_ = 0;
     }
     pending_ += count;
@@ -94,7 +93,8 @@ class Counter {
   const Kernels& kernels_;
   uint64_t* histogram_;
   uint32_t* scratch_;
-  bool spread_ = false;
+  bool large_ = false;   // By way of the counters of Statistics.
+  bool spread_ = false;  // By way of `counter_`.
   uint64_t pending_ = 0;
   Counter8 counter_;
 };
@@ -123,6 +123,10 @@ void CountRegion(const Kernels& kernels, const Source& source, const Region& reg
   uint64_t skipped = 0;
   for (uint32_t row = region.row; row < region.row + region.rows; ++row) {
     if (source.direct) {
+      if (region.width < source.shape.width && row + 1 < region.row + region.rows) {
+        internal::PrefetchRow(source.planes[0].Row<Sample>(row + 1) + region.x,
+                              region.width * sizeof(Sample));
+      }
       counter.Add(source.planes[0].Row<Sample>(row) + region.x, region.width);
       continue;
     }
@@ -144,7 +148,7 @@ void CountRegion(const Kernels& kernels, const Source& source, const Region& reg
                    std::min<size_t>(kChunkPixels, region.width - done));
     }
   }
-  counter.Finish<Sample>();
+  counter.Flush<Sample>();
   // Skipped pixels were counted as black.
   histogram[0] -= skipped;
 }

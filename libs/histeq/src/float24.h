@@ -80,21 +80,17 @@ class ScaledSums {
     return whole > largest_ ? largest_ : static_cast<uint32_t>(whole);
   }
 
-  // The same for kBlock sums, written so that compilers make vectors of it: those of the target
-  // whose function it becomes a part of.
-  static constexpr size_t kBlock = 16;
-  [[gnu::always_inline]] void Block(const uint32_t* sums, uint32_t* scaled) const {
-    const auto mantissa = static_cast<uint32_t>(scale_.mantissa);
-    uint64_t near_half = window_ == 0 ? ~uint64_t{0} : 0;
-    for (size_t i = 0; i < kBlock; ++i) {
-      const uint64_t shifted = uint64_t{sums[i]} * mantissa + half_;
-      // Negative, that is with the highest bit set, outside the window.
-      const uint64_t above = (shifted & (2 * half_ - 1)) - error_;
-      near_half |= above | (window_ - 1 - above);
-      scaled[i] = static_cast<uint32_t>(shifted >> shift_);
-    }
-    if (near_half >> 63 == 0) return;
-    for (size_t i = 0; i < kBlock; ++i) scaled[i] = (*this)(sums[i]);
+  // What vectors need to do the same: (sum * mantissa + half) >> shift, where the product is not
+  // within `error` of a half.
+  struct Once {
+    uint32_t mantissa;
+    uint32_t shift;
+    uint64_t half;
+    uint64_t error;
+    uint64_t window;  // Zero: always twice.
+  };
+  Once once() const {
+    return {static_cast<uint32_t>(scale_.mantissa), shift_, half_, error_, window_};
   }
 
  private:

@@ -2,12 +2,14 @@
 #ifndef HISTEQ_SRC_KERNELS_H_
 #define HISTEQ_SRC_KERNELS_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include "float24.h"
 #include "histeq/pixel_view.h"
+#include "hwy/cache_control.h"
 #include "layout.h"
 
 namespace histeq::internal {
@@ -17,7 +19,7 @@ struct Counter8 {
   alignas(64) uint32_t tables[8][256];
 };
 
-// No table of Counter8 overflows before this many samples.
+// No counter of 32 bits overflows before this many samples.
 inline constexpr uint64_t kCounterLimit = uint64_t{1} << 31;
 
 // Which number to take out of a pixel.
@@ -39,13 +41,25 @@ struct CombineSpec {
   uint32_t largest;
 };
 
-// One row of CLAHE between the centres of two columns of tiles: the four tables around, weights in
-// 1/32768.
-struct Quad {
-  const void* upper_left;
-  const void* upper_right;
-  const void* lower_left;
-  const void* lower_right;
+// Pixels of a row between the same two columns of tile centres.
+struct Stretch {
+  uint32_t count;
+  uint32_t left;   // Tiles in their row of tiles.
+  uint32_t right;  // The same as `left` beyond the outermost centres.
+  uint32_t cell;   // In its row of cells, which lie between four centres each.
+};
+
+// What a row of CLAHE is looked up in.
+template <typename Sample>
+struct TableRow {
+  // The tables above and below, `step` entries from tile to tile.
+  const Sample* upper;
+  const Sample* lower;
+  // The same again for each cell, or null: upper left, lower left, upper right, lower right for
+  // each value, `step` times these four from cell to cell. A pixel takes one load instead of four.
+  const Sample* quads;
+  size_t step;
+  uint32_t weight_y;
 };
 
 // Weights of the interpolation are fractions below 1. 16-bit samples need finer ones, to stay
@@ -65,6 +79,8 @@ struct Weights<uint16_t> {
   static constexpr uint32_t kBitsY = 16;
 };
 
+inline constexpr size_t kWeightsPadding = 64;
+
 // `Sample` is uint8_t or uint16_t. Lengths are in pixels.
 template <typename Sample>
 struct SampleKernels {
@@ -73,8 +89,9 @@ struct SampleKernels {
                     size_t count, Sample* out);
   // out[i] = table[in[i]]; in == out is allowed.
   void (*map)(const Sample* table, const Sample* in, size_t count, Sample* out);
-  // Bilinear between four tables: down by `weight_y`, across by `weights_x[i]`.
-  void (*interpolate)(const Quad& quad, uint32_t weight_y,
+  // Bilinear between four tables: down by `weight_y`, across by `weights_x[i]`. The stretches have
+  // `count` pixels together; kWeightsPadding more weights may be read.
+  void (*interpolate)(const TableRow<Sample>& row, const Stretch* stretches,
                       const typename Weights<Sample>::X* weights_x, const Sample* in, size_t count,
                       Sample* out);
   // Adds mapped[i] - luma[i] to the three colours.
@@ -94,6 +111,9 @@ struct Kernels {
   void (*count8)(const uint8_t* samples, size_t count, Counter8& counter);
   // Adds the counter to the histogram and clears it.
   void (*flush8)(Counter8& counter, uint64_t* histogram);
+  // Many samples, two at a time: `pairs` holds 65536 counters. Single ones go to the histogram.
+  void (*count_pairs8)(const uint8_t* samples, size_t count, uint32_t* pairs, uint64_t* histogram);
+  void (*flush_pairs8)(uint32_t* pairs, uint64_t* histogram);
   // `tables` holds two tables of 65536.
   void (*count16)(const uint16_t* samples, size_t count, uint32_t* tables);
   void (*flush16)(uint32_t* tables, uint64_t* histogram);
@@ -106,6 +126,8 @@ Kernels ActiveKernels();
 struct CountKernels {
   decltype(Kernels::count8) count8;
   decltype(Kernels::flush8) flush8;
+  decltype(Kernels::count_pairs8) count_pairs8;
+  decltype(Kernels::flush_pairs8) flush_pairs8;
   decltype(Kernels::count16) count16;
   decltype(Kernels::flush16) flush16;
 };
@@ -135,15 +157,8 @@ struct Spread {
   uint64_t each;
   uint64_t step;
   uint64_t left;
-  // Where the next one of `left` goes.
+  // Where the first one of `left` goes.
   uint64_t next;
-
-  // Whether bins from here up to `end` get one of `left`; moves on to the next.
-  bool Takes(uint64_t end) {
-    if (next >= end) return false;
-    next = --left == 0 ? UINT64_MAX : next + step;
-    return true;
-  }
 };
 
 inline Spread SpreadOf(uint64_t limit, uint64_t excess, uint64_t bins) {
@@ -153,7 +168,7 @@ inline Spread SpreadOf(uint64_t limit, uint64_t excess, uint64_t bins) {
 }
 
 // Bins that are looked at together.
-inline constexpr uint64_t kBlockBins = ScaledSums::kBlock;
+inline constexpr uint64_t kBlockBins = 16;
 
 // Tables of CLAHE, in whole blocks of bins.
 struct TileKernels {
@@ -163,10 +178,18 @@ struct TileKernels {
   uint64_t (*excess)(const uint64_t* counts, uint64_t bins, const uint64_t* block_sums,
                      uint64_t limit);
   // Clips, spreads, sums up and scales. The sum of all counts is below 2^24.
-  void (*sum_up)(Spread spread, const ScaledSums& scaled, uint64_t bins, const uint64_t* counts,
-                 const uint64_t* block_sums, uint32_t* table);
+  void (*sum_up)(const Spread& spread, const ScaledSums& scaled, uint64_t bins,
+                 const uint64_t* counts, const uint64_t* block_sums, uint16_t* table);
 };
 TileKernels ActiveTileKernels();
+
+// Rows of a narrow part of a picture lie too far apart for the processor to see the next one come.
+inline void PrefetchRow(const void* row, size_t bytes) {
+  constexpr size_t kCacheLine = 64;
+  constexpr size_t kMost = 4096;
+  const auto* begin = static_cast<const uint8_t*>(row);
+  for (size_t at = 0; at < std::min(bytes, kMost); at += kCacheLine) hwy::Prefetch(begin + at);
+}
 
 // Lets HISTEQ_TARGET choose; before the first dispatch.
 void UseEnvironment();

@@ -1,8 +1,12 @@
 // Table lookups.
+#include <cstdint>
+#include <cstring>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels_map.cc"
 #include "hwy/foreach_target.h"
 // After foreach_target.h
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "lookup-inl.h"
 #include "plain_kernels.h"
@@ -15,6 +19,8 @@ namespace HWY_NAMESPACE {
 
 // Fewer samples than this are not worth loading the whole table for.
 constexpr size_t kFewSamples = 128;
+// As many are written past the caches, which could not hold them until somebody reads them.
+constexpr size_t kStreamed = size_t{1} << 25;
 
 void Map8(const uint8_t* table, const uint8_t* in, size_t count, uint8_t* out) {
   if (count < kFewSamples) return PlainMap(table, in, count, out);
@@ -22,8 +28,13 @@ void Map8(const uint8_t* table, const uint8_t* in, size_t count, uint8_t* out) {
   const size_t lanes = hn::Lanes(d);
   const ByteTable lookup(table);
   size_t i = 0;
-  for (; i + 4 * lanes <= count; i += 4 * lanes) {
-    lookup.LookUp4(in + i, out + i);
+  if (count >= kStreamed && in != out) {
+    i = (64 - reinterpret_cast<uintptr_t>(out) % 64) % 64;
+    PlainMap(table, in, i, out);
+    for (; i + lanes <= count; i += lanes) {
+      hn::Stream(lookup.LookUp(hn::LoadU(d, in + i)), d, out + i);
+    }
+    hwy::FlushStream();
   }
   for (; i + lanes <= count; i += lanes) {
     hn::StoreU(lookup.LookUp(hn::LoadU(d, in + i)), d, out + i);

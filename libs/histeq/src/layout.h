@@ -42,9 +42,9 @@ inline uint64_t TableCount(const EqualizeParameters& parameters, const ImageShap
   return uint64_t{TileCount(parameters)} * PlaneCount(parameters, shape);
 }
 
-// Regions of fewer 16-bit samples are counted without the tables of their own that Statistics
-// keeps: clearing and adding up those costs more than they save.
-inline constexpr uint64_t kSmallRegion16 = uint64_t{1} << 19;
+// Regions of fewer samples are counted without the counters that Statistics keeps beside: clearing
+// and adding up those costs more than they save.
+inline constexpr uint64_t kLargeRegion = uint64_t{1} << 19;
 
 // The grid over one dimension. As in OpenCV, an image that the grid does not divide is padded at
 // its right and lower sides by reflection about the last pixel, in both dimensions even if one
@@ -69,6 +69,14 @@ inline Grid GridOf(const EqualizeParameters& parameters, const ImageShape& shape
   const bool pad = shape.width % parameters.grid_x != 0 || shape.height % parameters.grid_y != 0;
   return Grid{axis(parameters.grid_x, shape.width, pad),
               axis(parameters.grid_y, shape.height, pad)};
+}
+
+// Whether a mapping keeps the tables of CLAHE once more for each cell, the area between four tile
+// centres: only where these take no more memory than the picture.
+inline bool KeepsQuads(const EqualizeParameters& parameters, const ImageShape& shape) {
+  if (parameters.method != Method::kClahe) return false;
+  const uint64_t cells = (uint64_t{parameters.grid_x} + 1) * (uint64_t{parameters.grid_y} + 1);
+  return uint64_t{shape.width} * shape.height >= 4 * cells * SampleValues(shape);
 }
 
 // The pixel that the padded one repeats: reflection about the first and last pixel, which are not

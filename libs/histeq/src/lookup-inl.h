@@ -44,6 +44,21 @@ HWY_INLINE Bytes PackToBytes(Shorts lower, Shorts upper) {
 #endif
 }
 
+#if HWY_TARGET <= HWY_SSE4
+// From 64 bits that hold 16, four vectors to one, in the same order as bytes below.
+HWY_INLINE hn::Vec<hn::ScalableTag<uint16_t>> PackToWords(Ints a, Ints b, Ints c, Ints d) {
+#if HWY_TARGET <= HWY_AVX3
+  return {
+      _mm512_packus_epi32(_mm512_packus_epi32(a.raw, b.raw), _mm512_packus_epi32(c.raw, d.raw))};
+#elif HWY_TARGET == HWY_AVX2
+  return {
+      _mm256_packus_epi32(_mm256_packus_epi32(a.raw, b.raw), _mm256_packus_epi32(c.raw, d.raw))};
+#else
+  return {_mm_packus_epi32(_mm_packus_epi32(a.raw, b.raw), _mm_packus_epi32(c.raw, d.raw))};
+#endif
+}
+#endif
+
 HWY_INLINE Shorts PackToShorts(Ints lower, Ints upper) {
   return hn::ReorderDemote2To(hn::ScalableTag<int16_t>(), lower, upper);
 }
@@ -63,18 +78,6 @@ class ByteTable {
     const __m512i low = _mm512_permutex2var_epi8(t0_, index.raw, t1_);
     const __m512i high = _mm512_permutex2var_epi8(t2_, index.raw, t3_);
     return Bytes{_mm512_mask_mov_epi8(low, _mm512_movepi8_mask(index.raw), high)};
-  }
-
-  HWY_INLINE void LookUp4(const uint8_t* in, uint8_t* out) const {
-    const hn::ScalableTag<uint8_t> d;
-    const Bytes a = LookUp(hn::LoadU(d, in));
-    const Bytes b = LookUp(hn::LoadU(d, in + 64));
-    const Bytes c = LookUp(hn::LoadU(d, in + 128));
-    const Bytes e = LookUp(hn::LoadU(d, in + 192));
-    hn::StoreU(a, d, out);
-    hn::StoreU(b, d, out + 64);
-    hn::StoreU(c, d, out + 128);
-    hn::StoreU(e, d, out + 192);
   }
 
  private:
@@ -107,22 +110,6 @@ class ByteTable {
     return result;
   }
 
-  // Four vectors at a time, so that each table is fetched once for all.
-  HWY_INLINE void LookUp4(const uint8_t* in, uint8_t* out) const {
-    const hn::ScalableTag<uint8_t> d;
-    const size_t lanes = hn::Lanes(d);
-    Bytes i0 = hn::LoadU(d, in), i1 = hn::LoadU(d, in + lanes);
-    Bytes i2 = hn::LoadU(d, in + 2 * lanes), i3 = hn::LoadU(d, in + 3 * lanes);
-    Bytes r0 = hn::Zero(d), r1 = r0, r2 = r0, r3 = r0;
-    Half4<0>(i0, i1, i2, i3, r0, r1, r2, r3);
-    Half4<1>(hn::Xor(i0, Middle()), hn::Xor(i1, Middle()), hn::Xor(i2, Middle()),
-             hn::Xor(i3, Middle()), r0, r1, r2, r3);
-    hn::StoreU(r0, d, out);
-    hn::StoreU(r1, d, out + lanes);
-    hn::StoreU(r2, d, out + 2 * lanes);
-    hn::StoreU(r3, d, out + 3 * lanes);
-  }
-
  private:
   static HWY_INLINE Bytes Middle() { return hn::Set(hn::ScalableTag<uint8_t>(), 128); }
 
@@ -141,24 +128,6 @@ class ByteTable {
     for (size_t k = 0; k < 8; ++k) {
       if (k != 0) index = Down(index);
       result = hn::Xor(result, hn::TableLookupBytesOr0(Difference(kHalf * 8 + k), index));
-    }
-  }
-
-  template <size_t kHalf>
-  HWY_INLINE void Half4(Bytes i0, Bytes i1, Bytes i2, Bytes i3, Bytes& r0, Bytes& r1, Bytes& r2,
-                        Bytes& r3) const {
-    for (size_t k = 0; k < 8; ++k) {
-      if (k != 0) {
-        i0 = Down(i0);
-        i1 = Down(i1);
-        i2 = Down(i2);
-        i3 = Down(i3);
-      }
-      const Bytes difference = Difference(kHalf * 8 + k);
-      r0 = hn::Xor(r0, hn::TableLookupBytesOr0(difference, i0));
-      r1 = hn::Xor(r1, hn::TableLookupBytesOr0(difference, i1));
-      r2 = hn::Xor(r2, hn::TableLookupBytesOr0(difference, i2));
-      r3 = hn::Xor(r3, hn::TableLookupBytesOr0(difference, i3));
     }
   }
 

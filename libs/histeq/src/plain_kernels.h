@@ -81,17 +81,19 @@ inline uint16_t Interpolated(uint16_t upper_left, uint16_t upper_right, uint16_t
 }
 
 template <typename Sample>
-void PlainInterpolate(const Quad& quad, uint32_t weight_y,
+void PlainInterpolate(const TableRow<Sample>& row, const Stretch* stretches,
                       const typename Weights<Sample>::X* weights_x, const Sample* in, size_t count,
                       Sample* out) {
-  const auto* upper_left = static_cast<const Sample*>(quad.upper_left);
-  const auto* upper_right = static_cast<const Sample*>(quad.upper_right);
-  const auto* lower_left = static_cast<const Sample*>(quad.lower_left);
-  const auto* lower_right = static_cast<const Sample*>(quad.lower_right);
-  for (size_t i = 0; i < count; ++i) {
-    const Sample sample = in[i];
-    out[i] = Interpolated(upper_left[sample], upper_right[sample], lower_left[sample],
-                          lower_right[sample], weights_x[i], weight_y);
+  for (size_t i = 0; i < count; ++stretches) {
+    const Sample* upper_left = row.upper + stretches->left * row.step;
+    const Sample* upper_right = row.upper + stretches->right * row.step;
+    const Sample* lower_left = row.lower + stretches->left * row.step;
+    const Sample* lower_right = row.lower + stretches->right * row.step;
+    for (const size_t end = i + stretches->count; i < end; ++i) {
+      const Sample sample = in[i];
+      out[i] = Interpolated(upper_left[sample], upper_right[sample], lower_left[sample],
+                            lower_right[sample], weights_x[i], row.weight_y);
+    }
   }
 }
 
@@ -172,6 +174,17 @@ inline void PlainFlush8(Counter8& counter, uint64_t* histogram) {
     }
     histogram[value] += sum;
   }
+}
+
+inline void PlainCountPairs8(const uint8_t* samples, size_t count, uint32_t* pairs,
+                             uint64_t* histogram) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, samples + i, 8);
+    for (uint32_t k = 0; k < 4; ++k) ++pairs[(eight >> (16 * k)) & 65535];
+  }
+  for (; i < count; ++i) ++histogram[samples[i]];
 }
 
 inline void PlainCount16(const uint16_t* samples, size_t count, uint32_t* tables) {

@@ -16,8 +16,8 @@ Statistics Statistics::Create(const EqualizeParameters& parameters, const ImageS
   statistics.words_ = Buffer<uint64_t>::Zeros(BytesFor(parameters, shape) / sizeof(uint64_t));
   // Without scratch the kernels count slower, not differently. Tiles are not all of one size.
   const uint64_t pixels = uint64_t{shape.width} * shape.height / internal::TileCount(parameters);
-  if (shape.bits_per_sample == 16 && pixels + pixels / 2 >= internal::kSmallRegion16) {
-    statistics.scratch_ = Buffer<uint32_t>::Zeros(2 * 65536);
+  if (pixels + pixels / 2 >= internal::kLargeRegion) {
+    statistics.scratch_ = Buffer<uint32_t>::Zeros((shape.bits_per_sample == 8 ? 1 : 2) * 65536);
   }
   return statistics;
 }

@@ -21,8 +21,8 @@ struct Workspace {
   uint64_t* target;  // SampleValues entries for kMatch, else null.
 };
 
-void FillIdentity(uint32_t largest, uint32_t* table) {
-  for (uint32_t value = 0; value <= largest; ++value) table[value] = value;
+void FillIdentity(uint32_t largest, uint16_t* table) {
+  for (uint32_t value = 0; value <= largest; ++value) table[value] = static_cast<uint16_t>(value);
 }
 
 uint64_t SumOf(const uint64_t* counts, uint32_t largest) {
@@ -31,7 +31,7 @@ uint64_t SumOf(const uint64_t* counts, uint32_t largest) {
   return sum;
 }
 
-void FillGlobal(const uint64_t* counts, uint64_t total, uint32_t largest, uint32_t* table) {
+void FillGlobal(const uint64_t* counts, uint64_t total, uint32_t largest, uint16_t* table) {
   uint32_t value = 0;
   while (counts[value] == 0) table[value++] = 0;
   if (counts[value] == total) return FillIdentity(largest, table);
@@ -41,7 +41,7 @@ void FillGlobal(const uint64_t* counts, uint64_t total, uint32_t largest, uint32
   uint64_t sum = 0;
   for (++value; value <= largest; ++value) {
     sum += counts[value];
-    table[value] = counts[value] == 0 ? table[value - 1] : scaled(sum);
+    table[value] = counts[value] == 0 ? table[value - 1] : static_cast<uint16_t>(scaled(sum));
   }
 }
 
@@ -76,18 +76,24 @@ uint64_t ClipLimit(const EqualizeParameters& parameters, uint64_t total, uint32_
 
 // One tile of CLAHE with fewer bins than the kernels look at together, or counts too large for
 // them.
-void SumUp(Spread spread, const ScaledSums& scaled, uint64_t bins, const uint64_t* counts,
-           uint32_t* table) {
+void SumUp(const Spread& spread, const ScaledSums& scaled, uint64_t bins, const uint64_t* counts,
+           uint16_t* table) {
+  uint64_t next = spread.next;
+  uint64_t left = spread.left;
   uint64_t sum = 0;
   for (uint64_t value = 0; value < bins; ++value) {
-    sum += std::min(counts[value], spread.limit) + spread.each + (spread.Takes(value + 1) ? 1 : 0);
-    table[value] = scaled(sum);
+    sum += std::min(counts[value], spread.limit) + spread.each;
+    if (value == next) {
+      ++sum;
+      next = --left == 0 ? UINT64_MAX : next + spread.step;
+    }
+    table[value] = static_cast<uint16_t>(scaled(sum));
   }
 }
 
 // One tile of CLAHE.
 void FillTile(const EqualizeParameters& parameters, const TileKernels& kernels, uint32_t largest,
-              const uint64_t* counts, uint64_t* block_sums, uint32_t* table) {
+              const uint64_t* counts, uint64_t* block_sums, uint16_t* table) {
   const uint64_t bins = uint64_t{largest} + 1;
   const bool in_blocks = bins >= internal::kBlockBins;
   const uint64_t total =
@@ -114,7 +120,7 @@ void FillTile(const EqualizeParameters& parameters, const TileKernels& kernels, 
 
 // The smallest value whose share of the target reaches the sample's share of the image.
 void FillMatch(const uint64_t* counts, uint64_t total, const uint64_t* target, uint32_t largest,
-               uint32_t* table) {
+               uint16_t* table) {
   const uint64_t target_total = SumOf(target, largest);
   uint64_t sum = 0;
   uint32_t entry = 0;
@@ -126,12 +132,12 @@ void FillMatch(const uint64_t* counts, uint64_t total, const uint64_t* target, u
            (static_cast<unsigned __int128>(target_sum) * total < wanted || target_sum == 0)) {
       target_sum += target[++entry];
     }
-    table[value] = entry;
+    table[value] = static_cast<uint16_t>(entry);
   }
 }
 
 void FillStretch(const EqualizeParameters& parameters, const uint64_t* counts, uint32_t largest,
-                 uint32_t* table) {
+                 uint16_t* table) {
   const std::span<const uint64_t> histogram(counts, size_t{largest} + 1);
   const uint32_t low = PercentileOf(histogram, parameters.percentile_low_q4);
   const uint32_t high = PercentileOf(histogram, parameters.percentile_high_q4);
@@ -139,7 +145,7 @@ void FillStretch(const EqualizeParameters& parameters, const uint64_t* counts, u
   const uint64_t range = high - low;
   for (uint32_t value = 0; value <= largest; ++value) {
     const uint64_t above = std::clamp(value, low, high) - low;
-    table[value] = static_cast<uint32_t>((2 * above * largest + range) / (2 * range));
+    table[value] = static_cast<uint16_t>((2 * above * largest + range) / (2 * range));
   }
 }
 
@@ -149,7 +155,7 @@ bool HasOneValue(const uint64_t* counts, uint64_t total, uint32_t largest) {
 
 // One table of a method other than kClahe; `work.counts` may be changed.
 void FillTable(const EqualizeParameters& parameters, uint32_t largest, Workspace work,
-               uint32_t* table) {
+               uint16_t* table) {
   const uint64_t total = SumOf(work.counts, largest);
   if (total == 0) return FillIdentity(largest, table);
   if (HasOneValue(work.counts, total, largest)) return FillIdentity(largest, table);
@@ -169,14 +175,18 @@ void FillTable(const EqualizeParameters& parameters, uint32_t largest, Workspace
   FillIdentity(largest, table);
 }
 
-// Blends with the identity, extends the table beyond `largest`, and leaves nodata alone.
+// Blends with the identity, extends the table beyond `largest`, and leaves nodata alone. `out` may
+// be the table.
 template <typename Sample>
 void Store(const EqualizeParameters& parameters, uint32_t largest, uint32_t values,
-           bool keeps_nodata, const uint32_t* table, Sample* out) {
+           bool keeps_nodata, const uint16_t* table, Sample* out) {
   const uint64_t strength = parameters.strength_q16;
   if (strength == 65536) {
-    for (size_t value = 0; value <= largest; ++value)
-      out[value] = static_cast<Sample>(table[value]);
+    if (static_cast<const void*>(out) != table) {
+      for (size_t value = 0; value <= largest; ++value) {
+        out[value] = static_cast<Sample>(table[value]);
+      }
+    }
   } else {
     for (uint64_t value = 0; value <= largest; ++value) {
       out[value] =
@@ -207,10 +217,12 @@ Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& s
   const bool tiled = parameters.method == Method::kClahe;
   const bool matches = parameters.method == Method::kMatch;
   auto counts = Buffer<uint64_t>::Uninitialized(values);
-  auto table = Buffer<uint32_t>::Uninitialized(values);
+  const bool deep = shape.bits_per_sample == 16;
+  // Deep tables are made where they stay.
+  auto bytes_table = deep ? Buffer<uint16_t>() : Buffer<uint16_t>::Uninitialized(values);
   auto block_sums = Buffer<uint64_t>::Uninitialized(values / internal::kBlockBins);
   auto target = matches ? Buffer<uint64_t>::Uninitialized(values) : Buffer<uint64_t>();
-  if (!mapping.valid() || counts.empty() || table.empty() || block_sums.empty() ||
+  if (!mapping.valid() || counts.empty() || (!deep && bytes_table.empty()) || block_sums.empty() ||
       (matches && target.empty())) {
     return Mapping();
   }
@@ -227,7 +239,9 @@ Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& s
       parameters.has_nodata && !internal::IsMixed(internal::PlaneAt(parameters, shape, 0));
   const TileKernels kernels = internal::ActiveTileKernels();
   const bool folds = largest + 1 != values;
+  auto* words_out = reinterpret_cast<uint16_t*>(mapping.mutable_data().data());
   for (uint64_t index = 0; index < tables; ++index) {
+    uint16_t* table = deep ? words_out + index * values : bytes_table.data();
     const uint64_t* source = words.data() + index * values;
     if (!tiled || folds) {
       std::copy(source, source + values, counts.data());
@@ -235,16 +249,15 @@ Mapping ComputeMapping(const EqualizeParameters& parameters, const ImageShape& s
     }
     if (tiled) {
       FillTile(parameters, kernels, largest, folds ? counts.data() : source, block_sums.data(),
-               table.data());
+               table);
     } else {
-      FillTable(parameters, largest, {counts.data(), target.data()}, table.data());
+      FillTable(parameters, largest, {counts.data(), target.data()}, table);
     }
-    if (shape.bits_per_sample == 8) {
-      Store(parameters, largest, values, keeps_nodata, table.data(),
-            mapping.mutable_data().data() + index * values);
+    if (deep) {
+      Store(parameters, largest, values, keeps_nodata, table, table);
     } else {
-      Store(parameters, largest, values, keeps_nodata, table.data(),
-            reinterpret_cast<uint16_t*>(mapping.mutable_data().data()) + index * values);
+      Store(parameters, largest, values, keeps_nodata, table,
+            mapping.mutable_data().data() + index * values);
     }
   }
   mapping.Seal(parameters, shape);

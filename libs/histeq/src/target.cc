@@ -59,8 +59,8 @@ Kernels ActiveKernels() {
   const MapKernels map = ActiveMapKernels();
   const InterpolateKernels interpolate = ActiveInterpolateKernels();
   const ColorKernels color = ActiveColorKernels();
-  Kernels kernels{color.bytes,  color.words,   count.count8,
-                  count.flush8, count.count16, count.flush16};
+  Kernels kernels{color.bytes,        color.words,        count.count8,  count.flush8,
+                  count.count_pairs8, count.flush_pairs8, count.count16, count.flush16};
   kernels.bytes.map = map.bytes;
   kernels.words.map = map.words;
   kernels.bytes.interpolate = interpolate.bytes;

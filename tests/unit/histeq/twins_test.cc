@@ -131,14 +131,42 @@ TEST_CASE("Rows longer than the pieces they are worked in equal the twins", "[hi
   }
 }
 
-TEST_CASE("Enough 16-bit samples for counters of their own equal the twins", "[histeq]") {
-  for (const Content content : {Content::kConstant, Content::kRandom}) {
-    Case c;
-    c.image = Drawn(content, {1, false}, 16, 1031, 520);
-    c.parameters.has_nodata = content == Content::kRandom;
-    c.parameters.nodata = 77;
-    c.cuts = {511};
-    REQUIRE(Difference(c) == "");
+TEST_CASE("Enough samples for counters of their own equal the twins", "[histeq]") {
+  for (const uint32_t bits : {8u, 16u}) {
+    for (const Content content : {Content::kConstant, Content::kRandom, Content::kTwoValues}) {
+      Case c;
+      c.image = Drawn(content, {1, false}, bits, 1031, 520);
+      c.parameters.has_nodata = content == Content::kRandom;
+      c.parameters.nodata = 77;
+      c.cuts = {511};
+      REQUIRE(Difference(c) == "");
+    }
+  }
+}
+
+TEST_CASE("Pictures large enough for CLAHE's tables beside each other equal the twins",
+          "[histeq]") {
+  const struct {
+    uint32_t width;
+    uint32_t height;
+    uint32_t bits;
+    uint32_t grid_x;
+    uint32_t grid_y;
+  } pictures[] = {{257, 129, 8, 2, 3}, {301, 120, 8, 7, 1}, {1031, 1021, 16, 1, 1}};
+  for (const auto& picture : pictures) {
+    for (const Pixels pixels : kPixels) {
+      if (picture.bits == 16 && pixels.channels != 1) continue;
+      for (const Content content : {Content::kRandom, Content::kGradient}) {
+        Case c;
+        c.image = Drawn(content, pixels, picture.bits, picture.width, picture.height);
+        c.parameters = ParametersOf(Method::kClahe, Color::kPerChannel, c.image.shape);
+        c.parameters.grid_x = picture.grid_x;
+        c.parameters.grid_y = picture.grid_y;
+        c.layout.gap = 5;
+        c.cuts = {61};
+        REQUIRE(Difference(c) == "");
+      }
+    }
   }
 }
 

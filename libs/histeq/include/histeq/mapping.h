@@ -44,8 +44,13 @@ class Mapping {
   // Color::kValue: for each value v the factor table[v] / v in 16.16 bits. Else empty.
   std::span<const uint32_t> factors() const { return factors_.span(); }
 
+  // Method::kClahe on large pictures: the tables once more, for each area between four tile centres
+  // the four entries of each value beside each other. Else empty. No larger than the picture.
+  std::span<const uint8_t> quads() const { return quads_.span(); }
+
  private:
   Buffer<uint8_t> bytes_;
+  Buffer<uint8_t> quads_;
   Buffer<uint32_t> factors_;
 };
 
