@@ -169,7 +169,8 @@ TEST_CASE("outputs have the names that are documented") {
 }
 
 TEST_CASE("a name that would become too long is cut") {
-  const std::string name = std::string(251, 'a') + ".jpg";
+  std::string name(251, 'a');
+  name.append(".jpg");
   Recipe recipe;
   recipe.thumbnails = {Size(1, 1)};
   const auto plan =
