@@ -13,6 +13,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <vector>
 
 #include "cluster.h"
 #include "files.h"
@@ -107,19 +108,19 @@ struct Desk {
   TempFolder folder;
 };
 
-// Processes that a command with this process id started.
-int WorkersOf(pid_t parent) {
-  int count = 0;
+// Processes that a command with this process id started: their folders in /proc.
+std::vector<std::string> WorkersOf(pid_t parent) {
+  std::vector<std::string> workers;
   const std::string wanted = "--parent=" + std::to_string(parent);
   for (const auto& entry : fs::directory_iterator("/proc")) {
     std::ifstream file(entry.path() / "cmdline", std::ios::binary);
     const std::string line{std::istreambuf_iterator<char>(file), {}};
     if (line.find("worker-process") != std::string::npos &&
         (line + '\0').find(wanted + '\0') != std::string::npos) {
-      ++count;
+      workers.push_back(entry.path().string());
     }
   }
-  return count;
+  return workers;
 }
 
 TEST_CASE("threads, processes and services make the same bytes") {
@@ -337,7 +338,7 @@ TEST_CASE("killed in the middle and started again, each image is made once") {
     const pid_t pid = command->pid();
     command->Kill();
     // They go with it.
-    CHECK(WaitUntil([&] { return WorkersOf(pid) == 0; }));
+    CHECK(WaitUntil([&] { return WorkersOf(pid).empty(); }));
   }
   const Finished again = desk.Run({"equalize", desk.in(), "-o", desk.out(), "--threads", "2"});
   INFO(again.err);
@@ -358,6 +359,44 @@ TEST_CASE("ended by Ctrl-C, nothing is left half made") {
   for (const auto& [name, bytes] : desk.Outputs()) CHECK_FALSE(name.starts_with(".histeq"));
   CHECK(desk.Run({"equalize", desk.in(), "-o", desk.out()}).exit_code == 0);
   desk.CheckEachMadeOnce(6);
+}
+
+TEST_CASE("a worker process has little that could be misused") {
+  Desk desk;
+  desk.AddSmall(1);
+  const auto command = desk.Start({"equalize", desk.in(), "-o", desk.out(), "--processes", "1",
+                                   "--test-worker-fault", "hang=img_0.png"});
+  const auto read = [](const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  std::string worker;
+  REQUIRE(WaitUntil([&] {
+    const auto workers = WorkersOf(command->pid());
+    if (workers.empty()) return false;
+    worker = workers.front();
+    // Last of all.
+    return read(worker + "/status").find("Seccomp:\t2") != std::string::npos;
+  }));
+  CHECK(read(worker + "/status").find("NoNewPrivs:\t1") != std::string::npos);
+  const auto limit = [&](const std::string& name) {
+    const std::string limits = read(worker + "/limits");
+    const size_t at = limits.find(name);
+    REQUIRE(at != std::string::npos);
+    const size_t value = limits.find_first_not_of(' ', at + name.size());
+    return limits.substr(value, limits.find(' ', value) - value);
+  };
+  CHECK(limit("Max core file size") == "0");
+  CHECK(limit("Max open files") == "128");
+  CHECK(limit("Max file size") != "unlimited");
+  // Nothing of the command's environment, and none of its files.
+  CHECK(read(worker + "/environ").find("HOME=") == std::string::npos);
+  for (const auto& entry : fs::directory_iterator(worker + "/fd")) {
+    const std::string target = fs::read_symlink(entry.path()).string();
+    INFO(target);
+    CHECK((target == "/dev/null" || target.starts_with("socket:") ||
+           target.starts_with("anon_inode:")));
+  }
 }
 
 TEST_CASE("two commands on one folder share the work") {
