@@ -271,8 +271,8 @@ absl::StatusOr<std::unique_ptr<ClaimRegistry>> ClaimRegistry::Open(const std::st
   const std::filesystem::path real = std::filesystem::canonical(folder, error);
   auto parts = std::make_unique<Parts>(error ? folder : real.string(), options);
   const auto open = [&]() -> absl::Status {
-    HISTEQ_ASSIGN_OR_RETURN(parts->database,
-                            Database::Open(folder + "/" + options.file_name, /*read_only=*/false));
+    HISTEQ_ASSIGN_OR_RETURN(parts->database, Database::Open(parts->folder + "/" + options.file_name,
+                                                            /*read_only=*/false));
     Database& database = *parts->database;
     // A file system without shared memory keeps the older journal, which does as well.
     (void)database.Execute("PRAGMA journal_mode = WAL");
