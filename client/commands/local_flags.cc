@@ -96,8 +96,9 @@ std::string OutputsJson(const std::vector<OutputFacts>& outputs) {
 // What people and scripts are told about a batch.
 class Narrator final : public BatchObserver {
  public:
-  Narrator(const Session& session, const std::vector<InputImage>& images, bool many)
-      : session_(session), images_(images), many_(many) {}
+  // `passed_to` is set when the result goes on to an output that is no file.
+  Narrator(const Session& session, const std::vector<InputImage>& images, std::string passed_to)
+      : session_(session), images_(images), passed_to_(std::move(passed_to)) {}
 
   void Begin(size_t image) override {
     std::lock_guard lock(mutex_);
@@ -109,7 +110,7 @@ class Narrator final : public BatchObserver {
 
   void Progress(size_t image, const v1::JobProgress& progress) override {
     // Of many images the stages of each would be noise.
-    if (many_ && !session_.display.redraws()) return;
+    if (images_.size() > 1 && !session_.display.redraws()) return;
     if (Display::Item* const item = ItemOf(image)) item->Working(progress);
   }
 
@@ -141,7 +142,7 @@ class Narrator final : public BatchObserver {
     uint64_t bytes = 0;
     for (const OutputFacts& output : outcome.outputs) bytes += output.size_bytes;
     std::string text =
-        fmt::format("{} ({})", outcome.outputs.front().path,
+        fmt::format("{} ({})", passed_to_.empty() ? outcome.outputs.front().path : passed_to_,
                     outcome.outputs.size() == 1
                         ? ByteText(bytes)
                         : fmt::format("{} files, {}", outcome.outputs.size(), ByteText(bytes)));
@@ -149,7 +150,7 @@ class Narrator final : public BatchObserver {
       running.item->Done(there ? "already there: " + text
                                : fmt::format("done in {:.1f} s: {}", seconds, text));
     }
-    if (session_.json) {
+    if (session_.json && passed_to_.empty()) {
       session_.display.OutText(
           fmt::format("{{\"input\":{},\"status\":\"{}\",\"outputs\":{},\"seconds\":{:.3f}}}\n",
                       JsonString(images_[image].path), there ? "already_there" : "done",
@@ -231,7 +232,7 @@ class Narrator final : public BatchObserver {
 
   const Session& session_;
   const std::vector<InputImage>& images_;
-  const bool many_;
+  const std::string passed_to_;
   std::mutex mutex_;
   std::map<size_t, Running> running_;
   size_t made_ = 0;
@@ -459,7 +460,7 @@ ExitCode RunLocally(const Session& session, const LocalFlags& flags, const Recip
     return usage(distinct);
   }
 
-  Narrator narrator(session, list.images, list.images.size() > 1);
+  Narrator narrator(session, list.images, passing.has_value() ? flags.out : std::string());
   session.display.ExpectItems(list.images.size() + list.refused.size());
   for (const auto& [input, status] : list.refused) {
     const auto item = session.display.Begin(input);

@@ -16,6 +16,7 @@
 
 #include "api/local_file.h"
 #include "api/random_id.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "local/finisher.h"
@@ -29,6 +30,8 @@ namespace {
 // has a descriptor for each of its outputs.
 constexpr size_t kFinishing = 16;
 constexpr size_t kWaitingToFinish = 8;
+
+absl::Duration Now() { return base::SystemClock().Monotonic(); }
 
 struct SourceFacts {
   std::string absolute_path;
@@ -110,14 +113,20 @@ class Batch {
   }
 
  private:
+  struct Deferred {
+    size_t image = 0;
+    // When it may be looked at again.
+    absl::Duration due;
+  };
+
   // The next image: a new one, else one that another run had. Nothing at the end.
-  std::optional<size_t> Next(bool& again) {
+  std::optional<Deferred> Next(bool& again) {
     std::lock_guard lock(mutex_);
     again = false;
-    if (next_ < images_.size()) return next_++;
+    if (next_ < images_.size()) return Deferred{.image = next_++, .due = absl::ZeroDuration()};
     if (deferred_.empty()) return std::nullopt;
     again = true;
-    const size_t image = deferred_.front();
+    const Deferred image = deferred_.front();
     deferred_.pop_front();
     return image;
   }
@@ -134,11 +143,10 @@ class Batch {
   void Work(ImageMaker& maker, Finisher& finisher) {
     bool again = false;
     while (!stop_.token().cancelled()) {
-      const std::optional<size_t> next = Next(again);
+      const std::optional<Deferred> next = Next(again);
       if (!next.has_value()) return;
-      const size_t image = *next;
-      // Others may need a moment.
-      if (again && !stop_.token().WaitFor(options_.busy_interval).ok()) {
+      const size_t image = next->image;
+      if (again && !stop_.token().WaitFor(next->due - Now()).ok()) {
         End(image, stop_.token().Check());
         return;
       }
@@ -149,7 +157,7 @@ class Batch {
       } else if (step->busy) {
         observer_.Waiting(image);
         std::lock_guard lock(mutex_);
-        deferred_.push_back(image);
+        deferred_.push_back({.image = image, .due = Now() + options_.busy_interval});
       } else if (step->finish) {
         finisher.Submit([this, image, finish = std::move(step->finish)] { End(image, finish()); });
       } else {
@@ -382,7 +390,7 @@ class Batch {
   RegistryCache registries_;
   std::mutex mutex_;
   size_t next_ = 0;
-  std::deque<size_t> deferred_;
+  std::deque<Deferred> deferred_;
   // Hashes of all outputs' paths.
   std::unordered_set<size_t> taken_;
   std::unordered_set<std::string> written_folders_;

@@ -412,7 +412,7 @@ absl::Status JobRunner::DeliverWith(HeldLease& lease, bool sent, Sending early,
       // The frontend's disk is full or fails: the catalog counts attempts, and spreads them.
       if (!IsPassing(status) && ++failures >= kTries) return status;
       rpc::LogEvent(rpc::LogLevel::kWarning, "result_resent",
-                    {{"job", grant.key.job_id},
+                    {{"job", lease.key().job_id},
                      {"code", absl::StatusCodeToString(status.code())},
                      {"error", Text(status)}});
       HISTEQ_RETURN_IF_ERROR(backoff.Wait(token, AskedPause(status)));

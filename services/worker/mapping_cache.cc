@@ -34,7 +34,7 @@ absl::StatusOr<std::shared_ptr<const Mapping>> Build(const EqualizeParameters& p
 
 uint64_t Cost(const Mapping& mapping) {
   // The entry itself counts too, so that many small ones have an end.
-  return mapping.data().size() + mapping.factors().size_bytes() + 512;
+  return mapping.data().size() + mapping.factors().size_bytes() + mapping.quads().size() + 512;
 }
 
 }  // namespace

@@ -12,6 +12,8 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <set>
+#include <vector>
 
 #include "cluster.h"
 #include "files.h"
@@ -106,19 +108,19 @@ struct Desk {
   TempFolder folder;
 };
 
-// Processes that a command with this process id started.
-int WorkersOf(pid_t parent) {
-  int count = 0;
+// Processes that a command with this process id started: their folders in /proc.
+std::vector<std::string> WorkersOf(pid_t parent) {
+  std::vector<std::string> workers;
   const std::string wanted = "--parent=" + std::to_string(parent);
   for (const auto& entry : fs::directory_iterator("/proc")) {
     std::ifstream file(entry.path() / "cmdline", std::ios::binary);
     const std::string line{std::istreambuf_iterator<char>(file), {}};
     if (line.find("worker-process") != std::string::npos &&
         (line + '\0').find(wanted + '\0') != std::string::npos) {
-      ++count;
+      workers.push_back(entry.path().string());
     }
   }
-  return count;
+  return workers;
 }
 
 TEST_CASE("threads, processes and services make the same bytes") {
@@ -131,8 +133,9 @@ TEST_CASE("threads, processes and services make the same bytes") {
            EncodeJpeg(Tiled(DecodeJpeg(ReadFile(TestData("retina.jpg")), 3), 3000, 3000)));
   desk.Add("large.png",
            EncodePng(Tiled(DecodePng(ReadFile(TestData("camera.png")), 1), 3000, 4000)));
-  const auto run = [&](const std::string& out, std::vector<std::string> more) {
-    std::vector<std::string> arguments = {"equalize", desk.in(), "-r", "-o", desk.folder.File(out)};
+  const auto run = [&](const std::string& out, std::vector<std::string> more,
+                       std::vector<std::string> arguments = {"equalize"}) {
+    arguments.insert(arguments.end(), {desk.in(), "-r", "-o", desk.folder.File(out)});
     arguments.insert(arguments.end(), more.begin(), more.end());
     const Finished finished = desk.Run(arguments);
     INFO(finished.err);
@@ -149,6 +152,16 @@ TEST_CASE("threads, processes and services make the same bytes") {
   cluster.AddCoordinator("one");
   cluster.AddWorker("worker");
   CHECK(run("services", {"--server", cluster.frontend().address()}) == expected);
+  // Thumbnails, of the equalized image too.
+  const std::vector<std::string> thumbnails = {"thumbnail", "--size", "256",   "--size",
+                                               "90x60",     "--fit",  "cover", "--equalize"};
+  const auto small = run("small-threads", {"--threads", "2"}, thumbnails);
+  CHECK(small.size() == 15);
+  CHECK(small.at("rocket_EQUALIZED.jpg") == expected.at("rocket_EQUALIZED.jpg"));
+  CHECK(small.count("deep/coffee_EQUALIZED.png_thumb_90x60.png") == 1);
+  CHECK(run("small-processes", {"--processes", "2"}, thumbnails) == small);
+  CHECK(run("small-services", {"--server", cluster.frontend().address()}, thumbnails) == small);
+
   const Picture camera = DecodePng(ReadFile(TestData("camera.png")), 1);
   CHECK(DecodePng(expected.at("camera_EQUALIZED.png"), 1).samples ==
         EqualizedByFormula(camera).samples);
@@ -177,6 +190,57 @@ TEST_CASE("a thousand small files; the second time they are there") {
   const Finished third = desk.Run({"equalize", desk.in(), "-o", desk.out()});
   CHECK(third.err.find("1 done, 999 already there") != std::string::npos);
   CHECK(desk.TimesMade()["img_7_EQUALIZED.png"] == 2);
+}
+
+TEST_CASE("thumbnails have their names, and those that are missing are made") {
+  Desk desk;
+  desk.Add("img_100.jpg", ReadFile(TestData("rocket.jpg")));
+  desk.Add("img_101.png", ReadFile(TestData("moon.png")));
+  const auto names = [&] {
+    std::set<std::string> names;
+    for (const auto& [name, bytes] : desk.Outputs()) names.insert(name);
+    return names;
+  };
+  REQUIRE(desk.Run({"thumbnail", desk.in(), "--size", "64", "-o", desk.out()}).exit_code == 0);
+  CHECK(names() == std::set<std::string>{"img_100.jpg_thumb.jpg", "img_101.png_thumb.png"});
+  // 640x427 within 64x64.
+  const Picture picture = DecodeJpeg(desk.Outputs()["img_100.jpg_thumb.jpg"], 3);
+  CHECK(picture.width == 64);
+  CHECK(picture.height == 43);
+  // The same name for another size: ours to replace.
+  REQUIRE(desk.Run({"thumbnail", desk.in(), "--size", "32", "-o", desk.out()}).exit_code == 0);
+  CHECK(DecodeJpeg(desk.Outputs()["img_100.jpg_thumb.jpg"], 3).width == 32);
+
+  const auto several = [&](const std::string& size) {
+    const Finished run = desk.Run({"thumbnail", desk.in(), "--size", "16", "--size", size,
+                                   "--format", "jpeg", "-o", desk.out(), "--processes", "2"});
+    INFO(run.err);
+    REQUIRE(run.exit_code == 0);
+  };
+  several("24x8");
+  several("20");
+  CHECK(names().count("img_101.png_thumb_24x8.jpg") == 1);
+  CHECK(names().count("img_101.png_thumb_20x20.jpg") == 1);
+  CHECK(desk.TimesMade()["img_101.png_thumb_16x16.jpg"] == 1);
+  CHECK(desk.Run({"thumbnail", desk.in()}).exit_code == 2);
+  CHECK(desk.Run({"thumbnail", desk.in(), "--size", "0"}).exit_code == 2);
+  CHECK(desk.Run({"thumbnail", desk.in(), "--size", "9", "--method", "clahe"}).exit_code == 2);
+}
+
+TEST_CASE("sample pictures are the same ones every time") {
+  Desk desk;
+  const auto sample = [&](const std::string& folder) {
+    REQUIRE(
+        desk.Run({"sample", "--nodes", "2", "--count", "5", desk.folder.File(folder)}).exit_code ==
+        0);
+    return Desk::OutputsOf(desk.folder.File(folder));
+  };
+  const auto pictures = sample("samples");
+  CHECK(pictures.size() == 10);
+  CHECK(pictures.count("node1/img_100.jpg") == 1);
+  CHECK(pictures.count("node2/img_203.png") == 1);
+  CHECK(sample("samples") == pictures);
+  CHECK(sample("again") == pictures);
 }
 
 TEST_CASE("a list of inputs, refused ones among them") {
@@ -274,7 +338,7 @@ TEST_CASE("killed in the middle and started again, each image is made once") {
     const pid_t pid = command->pid();
     command->Kill();
     // They go with it.
-    CHECK(WaitUntil([&] { return WorkersOf(pid) == 0; }));
+    CHECK(WaitUntil([&] { return WorkersOf(pid).empty(); }));
   }
   const Finished again = desk.Run({"equalize", desk.in(), "-o", desk.out(), "--threads", "2"});
   INFO(again.err);
@@ -295,6 +359,44 @@ TEST_CASE("ended by Ctrl-C, nothing is left half made") {
   for (const auto& [name, bytes] : desk.Outputs()) CHECK_FALSE(name.starts_with(".histeq"));
   CHECK(desk.Run({"equalize", desk.in(), "-o", desk.out()}).exit_code == 0);
   desk.CheckEachMadeOnce(6);
+}
+
+TEST_CASE("a worker process has little that could be misused") {
+  Desk desk;
+  desk.AddSmall(1);
+  const auto command = desk.Start({"equalize", desk.in(), "-o", desk.out(), "--processes", "1",
+                                   "--test-worker-fault", "hang=img_0.png"});
+  const auto read = [](const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  std::string worker;
+  REQUIRE(WaitUntil([&] {
+    const auto workers = WorkersOf(command->pid());
+    if (workers.empty()) return false;
+    worker = workers.front();
+    // Last of all.
+    return read(worker + "/status").find("Seccomp:\t2") != std::string::npos;
+  }));
+  CHECK(read(worker + "/status").find("NoNewPrivs:\t1") != std::string::npos);
+  const auto limit = [&](const std::string& name) {
+    const std::string limits = read(worker + "/limits");
+    const size_t at = limits.find(name);
+    REQUIRE(at != std::string::npos);
+    const size_t value = limits.find_first_not_of(' ', at + name.size());
+    return limits.substr(value, limits.find(' ', value) - value);
+  };
+  CHECK(limit("Max core file size") == "0");
+  CHECK(limit("Max open files") == "128");
+  CHECK(limit("Max file size") != "unlimited");
+  // Nothing of the command's environment, and none of its files.
+  CHECK(read(worker + "/environ").find("HOME=") == std::string::npos);
+  for (const auto& entry : fs::directory_iterator(worker + "/fd")) {
+    const std::string target = fs::read_symlink(entry.path()).string();
+    INFO(target);
+    CHECK((target == "/dev/null" || target.starts_with("socket:") ||
+           target.starts_with("anon_inode:")));
+  }
 }
 
 TEST_CASE("two commands on one folder share the work") {

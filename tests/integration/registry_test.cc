@@ -65,10 +65,12 @@ class Registry {
 
 std::string UriOf(const fs::path& path) { return "file://" + path.string(); }
 
-// What the services make of an upload of the same bytes.
+// What the services make of an upload of the same bytes; anew, since what is there of the same
+// bytes is not made again.
 std::string EqualizedUpload(FrontendClient& client, const std::string& file,
                             const std::string& name) {
-  const v1::Job job = client.AwaitFinal(client.UploadToEqualize(file, name).job().id());
+  const std::string image = client.UploadOnly(file, name).id();
+  const v1::Job job = client.AwaitFinal(Registry(client).Equalize(image).id());
   REQUIRE(job.state() == v1::JOB_STATE_SUCCEEDED);
   return client.DownloadImage(job.result_image_id());
 }
@@ -204,7 +206,8 @@ TEST_CASE("files of a coordinator wait for it, and are read where they lie") {
   }));
   Service& with =
       cluster.AddCoordinator("with", {"--storage-root", "disk1=" + files.path().string()});
-  const v1::Job job = client.AwaitFinal(registered.job().id());
+  REQUIRE(client.AwaitFinal(registered.job().id()).state() == v1::JOB_STATE_SUCCEEDED);
+  const v1::Job job = client.AwaitFinal(registry.Equalize("r").id());
   REQUIRE(job.state() == v1::JOB_STATE_SUCCEEDED);
   CHECK(client.DownloadImage(job.result_image_id()) == expected);
   CHECK(registry.Get("r").image().sha256() == Sha256(picture));
@@ -248,23 +251,24 @@ TEST_CASE("files of a worker are done there, and large ones are read from there"
   Service& holder =
       cluster.AddWorker("holder", {"--storage-root", "disk2=" + files.path().string()});
   REQUIRE(client.AwaitNodes(1, 2));
-  const v1::Operation equalize = EqualizeOperation();
-  const v1::Job small_job =
-      client.AwaitFinal(registry.Register("small", "node://disk2/small.jpg", &equalize).job().id());
+  for (const std::string id : {"small.jpg", "large.png"}) {
+    const v1::Job read = client.AwaitFinal(registry.Register(id, "node://disk2/" + id).job().id());
+    REQUIRE(read.state() == v1::JOB_STATE_SUCCEEDED);
+  }
+  const v1::Job small_job = client.AwaitFinal(registry.Equalize("small.jpg").id());
   REQUIRE(small_job.state() == v1::JOB_STATE_SUCCEEDED);
   CHECK(client.DownloadImage(small_job.result_image_id()) == small_expected);
   // Its bytes have not crossed the network.
   CHECK_FALSE(HasLine(holder.Log(), "file_read", small_job.id()));
   CHECK(HasLine(holder.Log(), "image_processed", small_job.id()));
-  const v1::Job large_job =
-      client.AwaitFinal(registry.Register("large", "node://disk2/large.png", &equalize).job().id());
+  const v1::Job large_job = client.AwaitFinal(registry.Equalize("large.png").id());
   REQUIRE(large_job.state() == v1::JOB_STATE_SUCCEEDED);
   CHECK(client.DownloadImage(large_job.result_image_id()) == large_expected);
   CHECK(HasLine(holder.Log(), "file_read", large_job.id()));
-  CHECK(registry.Get("large").image().sha256() == Sha256(large));
+  CHECK(registry.Get("large.png").image().sha256() == Sha256(large));
 
   holder.Kill();
-  const v1::Job waits = registry.Equalize("small");
+  const v1::Job waits = registry.Equalize("small.jpg");
   CHECK(WaitUntil([&] {
     return client.GetJob(waits.id()).waiting_for().find("storage disk2") != std::string::npos;
   }));
@@ -288,7 +292,7 @@ TEST_CASE("files of a worker are done there, and large ones are read from there"
   CHECK(outside.error().reason() == "OUTSIDE_ROOTS");
   // Changed since it was read.
   WriteFile(files.File("small.jpg"), ReadFile(TestData("retina.jpg")));
-  const v1::Job changed = client.AwaitFinal(registry.Equalize("small").id());
+  const v1::Job changed = client.AwaitFinal(registry.Equalize("small.jpg").id());
   CHECK(changed.state() == v1::JOB_STATE_FAILED);
   CHECK(changed.error().reason() == "SOURCE_CHANGED");
   CHECK(coordinator.Running());

@@ -325,7 +325,7 @@ class JpegDecoder final : public Decoder {
 
   const DecodeOptions options_;
   JpegErrors errors_{};
-  JpegSource source_{};
+  JpegSource source_;
   JpegScratch scratch_;
   JpegMarkers markers_;
   JpegClient client_{.scratch = &scratch_, .markers = &markers_};

@@ -18,7 +18,7 @@ struct JpegSource {
   // Before the first scan no more than this is read, since libjpeg keeps markers in memory.
   uint64_t header_limit_bytes = 0;
   bool in_header = true;
-  std::array<uint8_t, 64 * 1024> buffer;
+  std::array<uint8_t, 256 * 1024> buffer;
 };
 
 void InitJpegSource(JpegSource& source, base::ByteSource& bytes, uint64_t header_limit_bytes);

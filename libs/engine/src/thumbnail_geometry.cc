@@ -8,7 +8,11 @@
 namespace histeq::engine {
 namespace {
 
-constexpr double kSamplesLeft = 2;
+// Samples of a scaled JPEG for each of the result. With 1.6 the result is within 40 dB of what the
+// whole JPEG gives, with 1.4 within 33.
+constexpr double kSamplesLeft = 1.6;
+// From here on nobody sees whether colours were interpolated.
+constexpr double kSmoothBelow = 2;
 
 // size * numerator / denominator, rounded, at least 1.
 uint32_t Scaled(uint32_t size, uint32_t numerator, uint32_t denominator) {
@@ -85,7 +89,7 @@ codec::JpegScale ScaleFor(const ThumbnailGeometry& stored) {
   codec::JpegScale scale;
   for (const uint32_t denominator : {2u, 4u, 8u})
     if (ratio / denominator >= kSamplesLeft) scale.denominator = denominator;
-  scale.smooth_colors = ratio / scale.denominator < kSamplesLeft;
+  scale.smooth_colors = ratio / scale.denominator < kSmoothBelow;
   return scale;
 }
 

@@ -27,9 +27,7 @@ ThumbnailGeometry GeometryOf(const ThumbnailParameters& parameters, uint32_t wid
 ThumbnailGeometry StoredGeometryOf(const ThumbnailParameters& parameters, uint32_t width,
                                    uint32_t height, uint32_t orientation);
 
-// The smallest scale of a JPEG that leaves something to do for the resampling: of the scaled
-// samples at least two for each of the result. Below two the block averages that the scale gives
-// would show (docs/adr/0008).
+// The smallest scale of a JPEG that leaves the resampling enough to work on (docs/adr/0010).
 codec::JpegScale ScaleFor(const ThumbnailGeometry& stored);
 
 }  // namespace histeq::engine

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <zimg.h>
 
+#include <algorithm>
 #include <cstdlib>
-#include <new>
+#include <list>
+#include <mutex>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -54,6 +57,52 @@ int Ask(void* user, unsigned row, unsigned, unsigned) {
   return asked->status.ok() ? 0 : 1;
 }
 
+// The graphs that were asked for last. Thread-safe.
+class KeptGraphs {
+ public:
+  using Made = absl::StatusOr<std::shared_ptr<const Graph>>;
+
+  template <typename F>
+  Made Get(const Axis& axis, uint32_t other, bool horizontal, const F& make) {
+    if (axis.source > kMaxSource || axis.target > kMaxTarget) return make();
+    const Key key = {axis.source, axis.target, axis.begin, axis.length, other, horizontal};
+    if (std::shared_ptr<const Graph> found = Find(key)) return found;
+    Made made = make();
+    if (made.ok()) Add(key, *made);
+    return made;
+  }
+
+ private:
+  using Key = std::tuple<uint32_t, uint32_t, double, double, uint32_t, bool>;
+  // Together some megabytes.
+  static constexpr size_t kMost = 64;
+  static constexpr uint32_t kMaxSource = 4096;
+  static constexpr uint32_t kMaxTarget = 1024;
+
+  std::shared_ptr<const Graph> Find(const Key& key) {
+    const std::lock_guard lock(mutex_);
+    const auto at = std::find_if(graphs_.begin(), graphs_.end(),
+                                 [&](const auto& kept) { return kept.first == key; });
+    if (at == graphs_.end()) return nullptr;
+    graphs_.splice(graphs_.begin(), graphs_, at);
+    return at->second;
+  }
+  void Add(const Key& key, std::shared_ptr<const Graph> graph) {
+    const std::lock_guard lock(mutex_);
+    graphs_.emplace_front(key, std::move(graph));
+    if (graphs_.size() > kMost) graphs_.pop_back();
+  }
+
+  std::mutex mutex_;
+  // The one that was asked for last comes first.
+  std::list<std::pair<Key, std::shared_ptr<const Graph>>> graphs_;
+};
+
+KeptGraphs& Kept() {
+  static KeptGraphs graphs;
+  return graphs;
+}
+
 }  // namespace
 
 AlignedBytes::AlignedBytes(size_t bytes)
@@ -64,42 +113,44 @@ void AlignedBytes::Free::operator()(uint8_t* data) const { std::free(data); }
 
 void Graph::Free::operator()(zimg_filter_graph* graph) const { zimg_filter_graph_free(graph); }
 
-absl::StatusOr<Graph> Graph::Build(const void* source, const void* target) {
+absl::StatusOr<std::shared_ptr<const Graph>> Graph::Build(const void* source, const void* target) {
   zimg_graph_builder_params params;
   zimg_graph_builder_params_default(&params, ZIMG_API_VERSION);
   params.resample_filter = ZIMG_RESIZE_LANCZOS;
   params.filter_param_a = 3;
   params.cpu_type = ZIMG_CPU_AUTO;
-  Graph graph;
-  graph.graph_.reset(zimg_filter_graph_build(static_cast<const zimg_image_format*>(source),
-                                             static_cast<const zimg_image_format*>(target),
-                                             &params));
-  if (graph.graph_ == nullptr) return Failed();
-  size_t bytes = 0;
-  if (zimg_filter_graph_get_tmp_size(graph.graph_.get(), &bytes) != ZIMG_ERROR_SUCCESS)
+  const std::shared_ptr<Graph> graph(new Graph);
+  graph->graph_.reset(zimg_filter_graph_build(static_cast<const zimg_image_format*>(source),
+                                              static_cast<const zimg_image_format*>(target),
+                                              &params));
+  if (graph->graph_ == nullptr) return Failed();
+  if (zimg_filter_graph_get_tmp_size(graph->graph_.get(), &graph->work_bytes_) !=
+      ZIMG_ERROR_SUCCESS)
     return Failed();
-  graph.work_ = std::make_shared<AlignedBytes>(bytes);
-  if (graph.work_->data() == nullptr) return OutOfMemory(bytes);
   return graph;
 }
 
-absl::StatusOr<Graph> Graph::Horizontal(const Axis& axis, uint32_t rows) {
-  zimg_image_format source = Format(axis.source, rows);
-  source.active_region.left = axis.begin;
-  source.active_region.width = axis.length;
-  const zimg_image_format target = Format(axis.target, rows);
-  return Build(&source, &target);
+absl::StatusOr<std::shared_ptr<const Graph>> Graph::Horizontal(const Axis& axis, uint32_t rows) {
+  return Kept().Get(axis, rows, /*horizontal=*/true, [&] {
+    zimg_image_format source = Format(axis.source, rows);
+    source.active_region.left = axis.begin;
+    source.active_region.width = axis.length;
+    const zimg_image_format target = Format(axis.target, rows);
+    return Build(&source, &target);
+  });
 }
 
-absl::StatusOr<Graph> Graph::Vertical(const Axis& axis, uint32_t width) {
-  zimg_image_format source = Format(width, axis.source);
-  source.active_region.top = axis.begin;
-  source.active_region.height = axis.length;
-  const zimg_image_format target = Format(width, axis.target);
-  return Build(&source, &target);
+absl::StatusOr<std::shared_ptr<const Graph>> Graph::Vertical(const Axis& axis, uint32_t width) {
+  return Kept().Get(axis, width, /*horizontal=*/false, [&] {
+    zimg_image_format source = Format(width, axis.source);
+    source.active_region.top = axis.begin;
+    source.active_region.height = axis.length;
+    const zimg_image_format target = Format(width, axis.target);
+    return Build(&source, &target);
+  });
 }
 
-absl::Status Graph::Run(PlaneRows source, PlaneRows target,
+absl::Status Graph::Run(PlaneRows source, PlaneRows target, const AlignedBytes& work,
                         const std::function<absl::Status()>& check) const {
   zimg_image_buffer_const in{};
   in.version = ZIMG_API_VERSION;
@@ -109,7 +160,7 @@ absl::Status Graph::Run(PlaneRows source, PlaneRows target,
   out.plane[0] = {target.data, static_cast<ptrdiff_t>(target.stride_bytes), ZIMG_BUFFER_MAX};
   Asked asked{.check = &check, .status = absl::OkStatus()};
   const zimg_error_code_e code =
-      zimg_filter_graph_process(graph_.get(), &in, &out, work_->data(), nullptr, nullptr,
+      zimg_filter_graph_process(graph_.get(), &in, &out, work.data(), nullptr, nullptr,
                                 check == nullptr ? nullptr : Ask, &asked);
   if (!asked.status.ok()) return asked.status;
   return code == ZIMG_ERROR_SUCCESS ? absl::OkStatus() : Failed();

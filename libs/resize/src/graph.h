@@ -1,6 +1,7 @@
 #pragma once
 
-// zimg's resampling of one plane of 16-bit samples, in one direction.
+// zimg's resampling of one plane of 16-bit samples, in one direction. Immutable: any number of
+// threads may run one at once.
 
 #include <cstdint>
 #include <functional>
@@ -42,13 +43,18 @@ class AlignedBytes {
 
 class Graph {
  public:
-  // `rows` rows of axis.source samples to axis.target.
-  static absl::StatusOr<Graph> Horizontal(const Axis& axis, uint32_t rows);
+  // Graphs take longer to make than to run for a small picture, and many pictures have the same
+  // size: those that were asked for last are kept for the whole process. `rows` rows of axis.source
+  // samples to axis.target.
+  static absl::StatusOr<std::shared_ptr<const Graph>> Horizontal(const Axis& axis, uint32_t rows);
   // axis.source rows of `width` samples to axis.target rows.
-  static absl::StatusOr<Graph> Vertical(const Axis& axis, uint32_t width);
+  static absl::StatusOr<std::shared_ptr<const Graph>> Vertical(const Axis& axis, uint32_t width);
+
+  // Of the memory that Run() works in.
+  size_t work_bytes() const { return work_bytes_; }
 
   // `check`, when set, is asked now and then.
-  absl::Status Run(PlaneRows source, PlaneRows target,
+  absl::Status Run(PlaneRows source, PlaneRows target, const AlignedBytes& work,
                    const std::function<absl::Status()>& check = nullptr) const;
 
  private:
@@ -56,10 +62,10 @@ class Graph {
     void operator()(zimg_filter_graph* graph) const;
   };
   Graph() = default;
-  static absl::StatusOr<Graph> Build(const void* source, const void* target);
+  static absl::StatusOr<std::shared_ptr<const Graph>> Build(const void* source, const void* target);
 
   std::unique_ptr<zimg_filter_graph, Free> graph_;
-  std::shared_ptr<AlignedBytes> work_;
+  size_t work_bytes_ = 0;
 };
 
 }  // namespace histeq::resize

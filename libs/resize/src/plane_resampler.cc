@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
@@ -14,6 +15,12 @@ namespace {
 // zimg's horizontal filters take so many rows side by side.
 constexpr uint32_t kStripRows = 16;
 constexpr uint64_t kStripBytes = 32 << 20;
+
+absl::Status OutOfMemory(uint64_t bytes) {
+  return base::MakeError(
+      absl::StatusCode::kResourceExhausted, "no memory for rows to resample",
+      {.reason = "OUT_OF_MEMORY", .metadata = {{"needed", std::to_string(bytes)}}});
+}
 
 PlaneRows PlaneOf(uint8_t* data, size_t stride, uint64_t rows, uint32_t plane) {
   return {.data = reinterpret_cast<uint16_t*>(data + plane * rows * stride),
@@ -48,9 +55,7 @@ absl::StatusOr<PlaneResampler> PlaneResampler::Create(const Spec& spec) {
     out.strip_ = std::make_shared<AlignedBytes>(rows * row_bytes);
     out.strip_target_ = std::make_shared<AlignedBytes>(rows * RowStride(out.across_.target));
     if (out.strip_->data() == nullptr || out.strip_target_->data() == nullptr)
-      return base::MakeError(
-          absl::StatusCode::kResourceExhausted, "no memory for rows to resample",
-          {.reason = "OUT_OF_MEMORY", .metadata = {{"needed", std::to_string(bytes)}}});
+      return OutOfMemory(bytes);
     // The last strip may be resampled with rows that nobody filled.
     std::memset(out.strip_->data(), 0, rows * row_bytes);
   }
@@ -60,6 +65,10 @@ absl::StatusOr<PlaneResampler> PlaneResampler::Create(const Spec& spec) {
   if (out.down_.changes) {
     HISTEQ_ASSIGN_OR_RETURN(out.vertical_, Graph::Vertical(out.down_, out.across_.target));
   }
+  const size_t graph_bytes = std::max(out.horizontal_ ? out.horizontal_->work_bytes() : 0,
+                                      out.vertical_ ? out.vertical_->work_bytes() : 0);
+  out.graph_work_ = std::make_shared<AlignedBytes>(graph_bytes);
+  if (out.graph_work_->data() == nullptr) return OutOfMemory(graph_bytes);
   const uint64_t stride = RowStride(out.across_.target);
   out.middle_bytes_ = spec.planes * MiddleRows(out.down_, out.strip_rows_) * stride;
   out.target_bytes_ = out.down_.changes ? uint64_t{spec.planes} * out.down_.target * stride : 0;
@@ -116,7 +125,7 @@ absl::Status PlaneResampler::Flush() {
       const bool direct = down_.copies == 1;
       result = direct ? PlaneRows{RowOf(Middle(p), middle_rows_), Middle(p).stride_bytes}
                       : StripTarget(p);
-      HISTEQ_RETURN_IF_ERROR(horizontal_->Run(Strip(p), result));
+      HISTEQ_RETURN_IF_ERROR(horizontal_->Run(Strip(p), result, *graph_work_));
       if (direct) continue;
     }
     for (uint32_t row = 0; row < filled_rows_; ++row)
@@ -137,7 +146,7 @@ absl::Status PlaneResampler::Finish(const std::function<absl::Status()>& check) 
   if (filled_rows_ > 0) HISTEQ_RETURN_IF_ERROR(Flush());
   if (!down_.changes) return absl::OkStatus();
   for (uint32_t p = 0; p < spec_.planes; ++p)
-    HISTEQ_RETURN_IF_ERROR(vertical_->Run(Middle(p), Target(p), check));
+    HISTEQ_RETURN_IF_ERROR(vertical_->Run(Middle(p), Target(p), *graph_work_, check));
   return absl::OkStatus();
 }
 

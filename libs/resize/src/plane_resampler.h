@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -53,8 +52,10 @@ class PlaneResampler {
   Spec spec_;
   Axis across_;
   Axis down_;
-  std::optional<Graph> horizontal_;
-  std::optional<Graph> vertical_;
+  std::shared_ptr<const Graph> horizontal_;
+  std::shared_ptr<const Graph> vertical_;
+  // What both work in.
+  std::shared_ptr<AlignedBytes> graph_work_;
   // Rows that the horizontal graph takes at once.
   uint32_t strip_rows_ = 1;
   std::shared_ptr<AlignedBytes> strip_;

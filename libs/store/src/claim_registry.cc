@@ -1,6 +1,7 @@
 #include "store/claim_registry.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -108,20 +109,33 @@ absl::Status GiveName(const std::string& from, const std::string& to, bool repla
 
 struct ClaimRegistry::Parts {
   Parts(std::string given_folder, const Options& given)
-      : options(given), folder(std::move(given_folder)), run(RandomHex128()) {}
+      : options(given),
+        folder(std::move(given_folder)),
+        run(RandomHex128()),
+        folder_descriptor(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
+  ~Parts() {
+    if (folder_descriptor >= 0) close(folder_descriptor);
+  }
 
-  // A transaction that ends by itself when it is not committed.
+  // A transaction that ends by itself when it is not committed. Runs take turns by a lock on the
+  // folder, which wakes the next at once, where SQLite would look again after a while; where the
+  // file system has no such lock, SQLite's own is enough.
   class Transaction {
    public:
-    explicit Transaction(Database& database) : database_(database) {}
+    explicit Transaction(Parts& parts) : parts_(parts) {}
     ~Transaction() {
-      if (database_.InTransaction()) (void)database_.Execute("ROLLBACK");
+      if (parts_.database->InTransaction()) (void)parts_.database->Execute("ROLLBACK");
+      if (locked_) flock(parts_.folder_descriptor, LOCK_UN);
     }
-    absl::Status Begin() { return database_.Execute("BEGIN IMMEDIATE"); }
-    absl::Status Commit() { return database_.Execute("COMMIT"); }
+    absl::Status Begin() {
+      locked_ = parts_.folder_descriptor >= 0 && flock(parts_.folder_descriptor, LOCK_EX) == 0;
+      return parts_.database->Execute("BEGIN IMMEDIATE");
+    }
+    absl::Status Commit() { return parts_.database->Execute("COMMIT"); }
 
    private:
-    Database& database_;
+    Parts& parts_;
+    bool locked_ = false;
   };
 
   int64_t NowMs() const { return absl::ToUnixMillis(options.clock.Now()); }
@@ -160,6 +174,7 @@ struct ClaimRegistry::Parts {
   const Options options;
   const std::string folder;
   const std::string run;
+  const int folder_descriptor;
   std::mutex mutex;
   std::unique_ptr<Database> database;
   uint64_t next_temporary = 0;
@@ -242,7 +257,7 @@ absl::StatusOr<int> ClaimRegistry::Parts::SweepLocked() {
     }
   }
   if (dead.empty()) return 0;
-  Transaction transaction(*database);
+  Transaction transaction(*this);
   HISTEQ_RETURN_IF_ERROR(transaction.Begin());
   for (const std::string& id : dead) HISTEQ_RETURN_IF_ERROR(EndRun(id));
   HISTEQ_RETURN_IF_ERROR(transaction.Commit());
@@ -256,8 +271,8 @@ absl::StatusOr<std::unique_ptr<ClaimRegistry>> ClaimRegistry::Open(const std::st
   const std::filesystem::path real = std::filesystem::canonical(folder, error);
   auto parts = std::make_unique<Parts>(error ? folder : real.string(), options);
   const auto open = [&]() -> absl::Status {
-    HISTEQ_ASSIGN_OR_RETURN(parts->database,
-                            Database::Open(folder + "/" + options.file_name, /*read_only=*/false));
+    HISTEQ_ASSIGN_OR_RETURN(parts->database, Database::Open(parts->folder + "/" + options.file_name,
+                                                            /*read_only=*/false));
     Database& database = *parts->database;
     // A file system without shared memory keeps the older journal, which does as well.
     (void)database.Execute("PRAGMA journal_mode = WAL");
@@ -289,7 +304,7 @@ ClaimRegistry::ClaimRegistry(std::unique_ptr<Parts> parts) : parts_(std::move(pa
 
 ClaimRegistry::~ClaimRegistry() {
   std::lock_guard lock(parts_->mutex);
-  Parts::Transaction transaction(*parts_->database);
+  Parts::Transaction transaction(*parts_);
   if (transaction.Begin().ok() && parts_->EndRun(parts_->run).ok()) (void)transaction.Commit();
 }
 
@@ -299,7 +314,7 @@ absl::StatusOr<std::vector<ClaimedOutput>> ClaimRegistry::Claim(
   std::lock_guard lock(parts.mutex);
   std::vector<ClaimedOutput> claimed(wanted.size());
   const auto claim = [&]() -> absl::Status {
-    Parts::Transaction transaction(*parts.database);
+    Parts::Transaction transaction(parts);
     HISTEQ_RETURN_IF_ERROR(transaction.Begin());
     std::vector<char> may_replace(wanted.size(), 0);
     bool any_busy = false;
@@ -348,7 +363,7 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
   std::vector<Claimed> claims(finished.size());
   // First what it is to be: whoever finds it under its name after a crash can tell.
   const auto announce = [&]() -> absl::Status {
-    Parts::Transaction transaction(*parts.database);
+    Parts::Transaction transaction(parts);
     HISTEQ_RETURN_IF_ERROR(transaction.Begin());
     for (size_t i = 0; i < finished.size(); ++i) {
       HISTEQ_ASSIGN_OR_RETURN(
@@ -381,7 +396,7 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
     }
   }
   const auto mark = [&]() -> absl::Status {
-    Parts::Transaction transaction(*parts.database);
+    Parts::Transaction transaction(parts);
     HISTEQ_RETURN_IF_ERROR(transaction.Begin());
     for (const FinishedOutput* output : named) {
       const auto file = FactsOf(parts.FullPath(output->path));
@@ -400,7 +415,7 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
 absl::Status ClaimRegistry::GiveUp(std::span<const std::string> paths) {
   Parts& parts = *parts_;
   std::lock_guard lock(parts.mutex);
-  Parts::Transaction transaction(*parts.database);
+  Parts::Transaction transaction(parts);
   HISTEQ_RETURN_IF_ERROR(transaction.Begin());
   for (const std::string& path : paths) {
     {

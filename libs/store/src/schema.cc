@@ -186,6 +186,7 @@ ALTER TABLE jobs ADD COLUMN inspects INTEGER NOT NULL DEFAULT 0;
 -- Empty: the source image is the frontend's to give.
 ALTER TABLE jobs ADD COLUMN storage TEXT NOT NULL DEFAULT '';
 CREATE INDEX jobs_inspect ON jobs (image_id, seq) WHERE inspects = 1;
+CREATE INDEX derivatives_source ON derivatives (source_image_id, seq);
 DROP INDEX jobs_ready;
 CREATE INDEX jobs_ready ON jobs (seq)
   WHERE state = 1 AND not_before = 0 AND blocked = 0 AND storage = '';

@@ -501,7 +501,7 @@ TEST_CASE("calls whose answer is lost have their effect once") {
   desk.frontend.Plan("CreateJob", lost);
   v1::Operation operation;
   operation.mutable_equalize();
-  REQUIRE_OK(desk.client->CreateJob(id, operation, desk.control()));
+  REQUIRE_OK(desk.client->CreateJob(id, operation, false, desk.control()));
   CHECK(desk.frontend.jobs().size() == 1);
 
   desk.frontend.Plan("DeleteImage", lost);

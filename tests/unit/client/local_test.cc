@@ -3,11 +3,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <condition_variable>
 #include <filesystem>
+#include <mutex>
 #include <sstream>
 
 #include "base/error.h"
+#include "local/finisher.h"
 #include "local/image_list.h"
 #include "local/made_file.h"
 #include "local/output_plan.h"
@@ -169,7 +174,8 @@ TEST_CASE("outputs have the names that are documented") {
 }
 
 TEST_CASE("a name that would become too long is cut") {
-  const std::string name = std::string(251, 'a') + ".jpg";
+  std::string name(251, 'a');
+  name.append(".jpg");
   Recipe recipe;
   recipe.thumbnails = {Size(1, 1)};
   const auto plan =
@@ -244,6 +250,35 @@ TEST_CASE("a file on its way to a name") {
   }
   CHECK_FALSE(std::filesystem::exists(path));
   CHECK_FALSE(std::filesystem::exists(folder.Path("part")));
+}
+
+TEST_CASE("tasks that wait for the disk run beside each other, and all of them") {
+  constexpr int kTasks = 50;
+  std::atomic<int> running = 0;
+  std::atomic<int> most = 0;
+  std::atomic<int> done = 0;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool open = false;
+  {
+    Finisher finisher(4, kTasks);
+    for (int i = 0; i < kTasks; ++i) {
+      finisher.Submit([&] {
+        const int now = ++running;
+        for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+        }
+        std::unique_lock lock(mutex);
+        changed.notify_all();
+        // Until all four are here.
+        changed.wait_for(lock, std::chrono::seconds(60), [&] { return open || running == 4; });
+        open = true;
+        --running;
+        ++done;
+      });
+    }
+  }
+  CHECK(done == kTasks);
+  CHECK(most == 4);
 }
 
 }  // namespace

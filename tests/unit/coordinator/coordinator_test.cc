@@ -482,6 +482,38 @@ TEST_CASE("a result that is lost before the frontend has it is given back for an
   std::filesystem::remove_all(folder);
 }
 
+TEST_CASE("several results are sent one after the other, all of them again after a broken try") {
+  Fixture f;
+  f.frontend.Change([](FakeJobQueue::Script& script) {
+    script.break_complete = 1;
+    script.break_complete_after = 0;
+  });
+  const std::string moon = ReadPicture("moon.png");
+  v1::Operation operation;
+  v1::Derive& derive = *operation.mutable_derive();
+  const bool equalizes = GENERATE(false, true);
+  if (equalizes) derive.mutable_equalize();
+  for (const uint32_t size : {100, 50}) {
+    v1::Thumbnail& thumbnail = *derive.add_thumbnails();
+    thumbnail.set_width(size);
+    thumbnail.set_height(size);
+  }
+  f.frontend.AddJob("moon", moon, operation);
+  f.StartCoordinator();
+  REQUIRE(f.frontend.WaitForState("moon", v1::JOB_STATE_SUCCEEDED, absl::Seconds(60)));
+  const auto job = f.frontend.job("moon");
+  CHECK(job.completions == 1);
+  CHECK(job.complete_calls == 2);
+  REQUIRE(job.results.size() == (equalizes ? 3 : 2));
+  std::string joined;
+  for (const std::string& result : job.results) {
+    CHECK(result.size() > 8);
+    CHECK(result.substr(1, 3) == "PNG");
+    joined += result;
+  }
+  CHECK(joined == LocalResult(moon, operation));
+}
+
 TEST_CASE("a frontend that restarts in the middle of a job finds it still held") {
   Fixture f;
   const std::string source = ReadPicture("hubble_deep_field.jpg");

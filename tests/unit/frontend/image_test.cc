@@ -168,12 +168,5 @@ TEST_CASE("images in pages") {
         "INVALID_ARGUMENT BAD_PAGE_TOKEN");
 }
 
-TEST_CASE("registering a file that lies elsewhere is not offered") {
-  Harness harness;
-  v1::RegisterImageResponse response;
-  CHECK(Outcome(Call(harness.client(), &Stub::RegisterImage, {}, &response)) ==
-        "UNIMPLEMENTED NOT_OFFERED");
-}
-
 }  // namespace
 }  // namespace histeq::testing

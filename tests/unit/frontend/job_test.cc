@@ -135,8 +135,10 @@ TEST_CASE("jobs in pages, by state and image") {
   const std::string other = harness.UploadToEqualize().image().id();
   std::vector<std::string> newest_first;
   for (int i = 0; i < 3; ++i) {
+    v1::CreateJobRequest request = RequestOf(image);
+    request.mutable_operation()->mutable_equalize()->set_nodata(100 + i);
     v1::CreateJobResponse response;
-    REQUIRE(Create(harness, RequestOf(image), &response).ok());
+    REQUIRE(Create(harness, request, &response).ok());
     newest_first.insert(newest_first.begin(), response.job().id());
   }
   v1::CancelJobResponse cancelled;

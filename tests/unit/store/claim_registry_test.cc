@@ -228,6 +228,18 @@ TEST_CASE("a copy of the folder, with other times, is as good") {
   CHECK(ClaimOne(*registry, "a.jpg", "key").standing == OutputStanding::kThere);
 }
 
+TEST_CASE("a folder is the same by whatever way it is reached") {
+  const Folder folder;
+  std::filesystem::create_directory(folder.File("real"));
+  std::filesystem::create_directory_symlink(folder.File("real"), folder.File("link"));
+  auto real = ClaimRegistry::Open(folder.File("real"), {});
+  auto link = ClaimRegistry::Open(folder.File("link") + "/", {});
+  REQUIRE(real.ok());
+  REQUIRE(link.ok());
+  CHECK(ClaimOne(**link, "a.jpg", "key").standing == OutputStanding::kMine);
+  CHECK(ClaimOne(**real, "a.jpg", "key").standing == OutputStanding::kBusy);
+}
+
 TEST_CASE("a file that is no registry is refused") {
   const Folder folder;
   folder.Write(folder.File(".histeq.sqlite"), std::string(5000, 'x'));

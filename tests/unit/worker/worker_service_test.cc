@@ -556,10 +556,18 @@ TEST_CASE("images that cannot be done are refused with the codec's reason") {
     header.mutable_operation()->mutable_equalize()->set_reference_image_id("somewhere");
     reason = "BAD_PARAMETER";
   }
-  SECTION("an operation that is not offered") {
-    header.mutable_operation()->mutable_thumbnail();
-    code = grpc::StatusCode::UNIMPLEMENTED;
-    reason = "NOT_OFFERED";
+  SECTION("no operation") {
+    header.clear_operation();
+    reason = "UNKNOWN_OPERATION";
+  }
+  SECTION("an inspection of bytes that are sent") {
+    header.mutable_operation()->mutable_inspect();
+    reason = "BAD_STREAM";
+  }
+  SECTION("a file in a storage that it does not have") {
+    header.set_location("node://disk/a.png");
+    code = grpc::StatusCode::NOT_FOUND;
+    reason = "STORAGE_UNKNOWN";
   }
   const ProcessAnswer answer = Process(*worker.stub, file, header);
   INFO(answer.status.error_message());

@@ -2,7 +2,7 @@
 
 // Pictures in another size: rows in, rows of the resampled picture out. Lanczos with three lobes,
 // widened by the factor of reduction. All arithmetic on samples is in integers, so that every
-// processor gives the same bytes (docs/adr/0008).
+// processor gives the same bytes (docs/adr/0010).
 
 #include <cstdint>
 #include <functional>
