@@ -6,6 +6,7 @@
 #include "commands/session.h"
 #include "display/error_text.h"
 #include "fmt/format.h"
+#include "rpc/flag_sources.h"
 #include "rpc/program.h"
 
 namespace histeq::client {
@@ -32,6 +33,10 @@ constexpr char kFooter[] =
     "lines elsewhere,\nnothing with --quiet. NO_COLOR turns colours off. A connection that breaks "
     "is "
     "made again, and uploads and\ndownloads go on where they stopped.\n"
+    "\nEvery flag may also be set by an environment variable, or in the file that --config names: "
+    "--server by\nHISTEQ_SERVER, equalize's --method by HISTEQ_EQUALIZE_METHOD, or by a line "
+    "`method = \"clahe\"` in the\nfile's section [equalize]. The command line wins over the "
+    "environment, that over the file.\n"
     "\nExit codes:\n"
     "  0  all done\n"
     "  1  something failed: the lines that begin with \"histeq:\" say what\n"
@@ -99,8 +104,10 @@ int RunProgram(std::vector<std::string> arguments, const Surroundings& surroundi
   AddNodesCommand(app, action);
   AddCoordinatorCommand(app, action);
   AddSampleCommand(app, action);
+  rpc::ReadFlagsFromElsewhere(app, "histeq");
   app.footer(kFooter);
 
+  rpc::AddConfigFromEnvironment("histeq", arguments);
   // CLI11 takes them from the back.
   std::reverse(arguments.begin(), arguments.end());
   try {

@@ -34,6 +34,8 @@ std::string ResultOf(FrontendClient& client, const Case& test) {
   request.set_request_id(NewId());
   request.set_image_id(test.image_id);
   *request.mutable_operation()->mutable_equalize() = test.equalize;
+  // It is there from the last time.
+  request.set_refresh(true);
   v1::CreateJobResponse response;
   grpc::ClientContext context;
   SetDeadline(context);

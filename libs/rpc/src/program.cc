@@ -19,6 +19,7 @@
 #include "fmt/format.h"
 #include "grpc/support/log.h"
 #include "rpc/event_log.h"
+#include "rpc/flag_sources.h"
 
 namespace histeq::rpc {
 namespace {
@@ -38,47 +39,6 @@ std::string DefaultName() {
   }
   const std::string suffix = fmt::format("-{}", getpid());
   return name.substr(0, kMaxNameBytes - suffix.size()) + suffix;
-}
-
-// --max-pixels of histeq-worker: HISTEQ_WORKER_MAX_PIXELS.
-std::string EnvironmentName(const std::string& program, const std::string& option) {
-  std::string name = program + '_' + option;
-  for (char& c : name) {
-    c = c == '-' || c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  }
-  return name;
-}
-
-bool InEnvironment(const std::string& name) {
-  const char* const value = name.empty() ? nullptr : std::getenv(name.c_str());
-  return value != nullptr && *value != '\0';
-}
-
-// CLI11 asks the file before the environment, and the first one wins: what the environment says is
-// left out of the file here.
-class ConfigBelowEnvironment final : public CLI::ConfigTOML {
- public:
-  explicit ConfigBelowEnvironment(const CLI::App& app) : app_(app) {}
-
-  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
-    std::vector<CLI::ConfigItem> items = CLI::ConfigTOML::from_config(input);
-    std::erase_if(items, [this](const CLI::ConfigItem& item) {
-      if (!item.parents.empty()) return false;
-      const CLI::Option* const option = app_.get_option_no_throw("--" + item.name);
-      return option != nullptr && option->get_configurable() &&
-             InEnvironment(option->get_envname());
-    });
-    return items;
-  }
-
- private:
-  const CLI::App& app_;
-};
-
-bool IsGiven(const std::vector<std::string>& arguments, const std::string& option) {
-  return std::any_of(arguments.begin(), arguments.end(), [&](const std::string& argument) {
-    return argument == option || argument.starts_with(option + '=');
-  });
 }
 
 // gRPC's own lines in our form; its errors are warnings to us, since the call that fails says more.
@@ -192,10 +152,7 @@ Program::Program(std::string program, std::string description, int default_port)
             CLI::detail::lexical_cast(text, seconds) && seconds >= 0 && seconds <= kMaxDrainSeconds;
         return usable ? "" : "must be 0 to 86400";
       });
-  app.set_config("--config", "", "File of flags, one `name = value` a line (TOML).")
-      ->type_name("FILE");
-  app.config_formatter(std::make_shared<ConfigBelowEnvironment>(app));
-  app.allow_config_extras(CLI::config_extras_mode::error);
+  ReadFlagsFromElsewhere(app, parts_->program);
   const std::string prefix = EnvironmentName(parts_->program, "");
   app.footer(fmt::format(
       "Every flag may also be set by an environment variable or in the file of --config:\n"
@@ -214,17 +171,9 @@ ProgramFlags& Program::flags() { return parts_->flags; }
 
 std::optional<int> Program::Parse(int argc, char** argv) {
   CLI::App& app = parts_->app;
-  for (CLI::Option* const option : app.get_options()) {
-    if (option == app.get_help_ptr() || option == app.get_version_ptr()) continue;
-    if (option->get_lnames().empty()) continue;
-    option->envname(EnvironmentName(parts_->program, option->get_lnames().front()));
-  }
+  ReadFlagsFromElsewhere(app, parts_->program);
   std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
-  // CLI11 reads the file before the environment, hence before the variable that names the file.
-  const std::string config_variable = EnvironmentName(parts_->program, "config");
-  if (InEnvironment(config_variable) && !IsGiven(arguments, "--config")) {
-    arguments.insert(arguments.begin(), {"--config", std::getenv(config_variable.c_str())});
-  }
+  AddConfigFromEnvironment(parts_->program, arguments);
   std::reverse(arguments.begin(), arguments.end());
   try {
     app.parse(std::move(arguments));

@@ -315,6 +315,38 @@ TEST_CASE("the flags of an operation reach the server") {
   CHECK(desk.frontend.BytesOf(match.reference_image_id()) == Noise(5000));
 }
 
+TEST_CASE("flags come from the command line, the environment, or a file, in that order") {
+  Desk desk;
+  const std::string input = desk.Input("a.png");
+  const std::string config = desk.folder.Write(
+      "histeq.toml", "quiet = true\n[equalize]\nmethod = \"clahe\"\nclip = 3.5\nforce = true\n");
+  const auto equalize = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {"equalize", input, "--config", config};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Ran ran = desk.Run(arguments);
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    CHECK(ran.err.empty());
+    return desk.frontend.jobs().back().operation().equalize();
+  };
+  CHECK(equalize({}).method() == v1::Equalize::METHOD_CLAHE);
+  CHECK(equalize({}).clip_limit() == 3.5);
+  REQUIRE(setenv("HISTEQ_EQUALIZE_CLIP", "5", 1) == 0);
+  CHECK(equalize({}).clip_limit() == 5);
+  CHECK(equalize({"--clip", "7"}).clip_limit() == 7);
+  CHECK(equalize({}).method() == v1::Equalize::METHOD_CLAHE);
+  unsetenv("HISTEQ_EQUALIZE_CLIP");
+
+  REQUIRE(setenv("HISTEQ_CONFIG", config.c_str(), 1) == 0);
+  CHECK(desk.Run({"equalize", input}).code == 0);
+  CHECK(desk.frontend.jobs().back().operation().equalize().clip_limit() == 3.5);
+  // A section does not run its command.
+  CHECK(desk.Run({"images"}).code == 0);
+  unsetenv("HISTEQ_CONFIG");
+  const std::string wrong = desk.folder.Write("wrong.toml", "no-such-flag = 1\n");
+  CHECK(desk.Run({"images", "--config", wrong}).code == 2);
+}
+
 TEST_CASE("submit asks for thumbnails, alone or of the equalized image, and for a refresh") {
   Desk desk;
   const std::string id = desk.frontend.AddImage("b.png", "bytes").id();

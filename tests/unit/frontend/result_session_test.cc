@@ -40,14 +40,16 @@ TEST_CASE("a result stays while nobody knows whether the catalog has it") {
                                         job.epoch, UploadLimits());
     REQUIRE(opening.ok());
     REQUIRE(opening->session->Write(file).ok());
+    REQUIRE(opening->session->EndResult(file.size(), store::Sha256Of(file)).ok());
+    const auto commit = [&] { return opening->session->Commit().status(); };
     SECTION("the catalog fails in the middle") {
       Execute(catalog_file, "ALTER TABLE images RENAME TO away");
-      status = opening->session->CommitImage(file.size(), store::Sha256Of(file)).status();
+      status = commit();
       Execute(catalog_file, "ALTER TABLE away RENAME TO images");
     }
     SECTION("the lease is gone") {
       REQUIRE(harness.catalog->Fail(job.id, job.epoch, store::FailOutcome::kHandBack, {}).ok());
-      status = opening->session->CommitImage(file.size(), store::Sha256Of(file)).status();
+      status = commit();
     }
   }
   if (absl::IsFailedPrecondition(status)) {
