@@ -52,10 +52,7 @@ bool IsLeaseGone(const absl::Status& status) {
 }
 
 bool IsWorthRepeating(const absl::Status& status) {
-  const std::string reason = ReasonOf(status);
-  if (reason == "SOURCE_CHANGED" || reason == "BLOB_DAMAGED" || reason == "STORAGE_GONE") {
-    return false;
-  }
+  if (ReasonOf(status) == "STORAGE_GONE") return false;
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:

@@ -340,7 +340,9 @@ TEMPLATE_TEST_CASE("pages of large jobs end early, and nothing is left out", "",
   const std::string image = AddImage(catalog, "up").image.id;
   std::vector<std::string> newest_first;
   for (const size_t size : {10u, 60'000u, 500'000u, 30'000u, 30'000u, 30'000u, 10u}) {
-    const JobSpec spec = EqualizeSpec(std::string(size, 'o'));
+    // No two alike, which would be one job.
+    const JobSpec spec =
+        EqualizeSpec(std::string(size, static_cast<char>('a' + newest_first.size())));
     const auto job = catalog.CreateJob("r-" + std::to_string(newest_first.size()), image, spec);
     REQUIRE(job.ok());
     newest_first.insert(newest_first.begin(), job->id);

@@ -178,6 +178,8 @@ TEST_CASE("lists of jobs with large operations fit into messages") {
     v1::Equalize& equalize = *request.mutable_operation()->mutable_equalize();
     equalize.set_method(v1::Equalize::METHOD_MATCH);
     equalize.mutable_reference_histogram()->mutable_counts()->Resize(65536, uint64_t{1} << 46);
+    // No two alike, which would be one job.
+    equalize.mutable_reference_histogram()->set_counts(0, i);
     v1::CreateJobResponse response;
     const grpc::Status status = Create(harness, request, &response);
     INFO(status.error_message());
