@@ -57,7 +57,8 @@ absl::StatusOr<RemovedImages> ImageRemoval::Remove() {
 }
 
 absl::StatusOr<uint64_t> DerivedBytes(Database& db) {
-  HISTEQ_ASSIGN_OR_RETURN(Statement row, db.Prepare("SELECT bytes FROM derived_bytes WHERE one = 1"));
+  HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                          db.Prepare("SELECT bytes FROM derived_bytes WHERE one = 1"));
   HISTEQ_RETURN_IF_ERROR(row.Step().status());
   return static_cast<uint64_t>(std::max<int64_t>(row.Int(0), 0));
 }
