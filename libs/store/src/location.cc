@@ -144,8 +144,9 @@ absl::StatusOr<Location> ParseLocation(const std::string& uri) {
     location.kind = Location::Kind::kNode;
     location.node = host;
   }
-  HISTEQ_ASSIGN_OR_RETURN(location.path, DecodePath(uri.substr(path_begin + 1)));
-  if (location.kind == Location::Kind::kFile) location.path.insert(0, "/");
+  HISTEQ_ASSIGN_OR_RETURN(const std::string path, DecodePath(uri.substr(path_begin + 1)));
+  if (location.kind == Location::Kind::kFile) location.path.push_back('/');
+  location.path += path;
   return location;
 }
 
