@@ -42,7 +42,7 @@ address() { echo "127.0.0.1:$(cat "$work/$1.port")"; }
 
 "$bin/make_jpeg" "$work/in.jpg" 512 512 tests/data/rocket.jpg
 start frontend histeq-frontend --data-dir "$work/data"
-start coordinator histeq-coordinator --frontend "$(address frontend)" --scratch-dir "$work" --job-slots 8
+start coordinator histeq-coordinator --frontend "$(address frontend)" --scratch-dir "$work" --jobs 8
 for i in $(seq "$workers"); do start "worker-$i" histeq-worker --coordinators "$(address coordinator)"; done
 sleep 1
 echo "machine: $(nproc) processors, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1); picture: $(stat -c %s "$work/in.jpg") bytes"

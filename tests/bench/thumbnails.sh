@@ -34,7 +34,7 @@ for i in $(seq 0 $((distinct - 1))); do
   width=$((1632 + i * 80))
   "$bin/make_jpeg" "$work/made/$i.jpg" $width $((width * 3 / 4)) "${pictures[$((i % ${#pictures[@]}))]}" "${pictures[@]}"
 done
-for i in $(seq "$count"); do ln "$work/made/$((i % distinct)).jpg" "$work/in/$(printf %05d "$i").jpg"; done
+for i in $(seq "$count"); do cp --reflink=auto "$work/made/$((i % distinct)).jpg" "$work/in/$(printf %05d "$i").jpg"; done
 
 if [ ! -d "$work/node_modules" ] && command -v npm >/dev/null; then
   npm install --silent --no-audit --no-fund --prefix "$work" sharp@0.35 >/dev/null 2>&1 || true
