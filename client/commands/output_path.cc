@@ -48,6 +48,10 @@ absl::StatusOr<std::vector<std::string>> OutputPaths(const std::vector<std::stri
   }
   std::vector<std::string> paths;
   std::set<std::string> seen;
+  std::set<std::string> read;
+  for (const std::string& input : inputs) {
+    read.insert(fs::path(input).lexically_normal().string());
+  }
   for (const std::string& input : inputs) {
     const std::string name = FileName(input);
     const std::string result = keep_name ? name : store::ResultName(name, "EQUALIZED");
@@ -65,6 +69,12 @@ absl::StatusOr<std::vector<std::string>> OutputPaths(const std::vector<std::stri
       }
       if (fs::equivalent(path, input, error)) {
         return BadOutput(fmt::format("{} would be replaced by its own result", input));
+      }
+      if (read.count(fs::path(path).lexically_normal().string()) != 0) {
+        return BadOutput(
+            fmt::format("{} is an input, and the result of {} too: leave one of them out, or give "
+                        "the results a folder with -o",
+                        path, input));
       }
     }
     paths.push_back(std::move(path));

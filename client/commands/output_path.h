@@ -17,7 +17,7 @@ inline bool IsStandardOutput(const std::string& path) { return path == "-"; }
 // - no `out`: the result's name (photo_EQUALIZED.jpg) beside the input;
 // - `out` a folder, or several inputs: that name below it, or the input's own with `keep_name`;
 // - else `out` itself.
-// INVALID_ARGUMENT BAD_OUTPUT: two inputs would get one path, an input would be replaced by its own
+// INVALID_ARGUMENT BAD_OUTPUT: two inputs would get one path, an input would be replaced by a
 // result, or `out` is a file for several inputs.
 absl::StatusOr<std::vector<std::string>> OutputPaths(const std::vector<std::string>& inputs,
                                                      const std::string& out, bool keep_name);

@@ -89,6 +89,10 @@ std::string NameInRegistry(const OutputPlan& plan, const std::string& path) {
 }
 
 // One call of RunBatch.
+size_t PathHash(const std::string& path) {
+  return std::hash<std::string>()(std::filesystem::path(path).lexically_normal().string());
+}
+
 class Batch {
  public:
   Batch(const std::vector<InputImage>& images, const BatchOptions& options, BatchObserver& observer,
@@ -97,7 +101,10 @@ class Batch {
         options_(options),
         observer_(observer),
         stop_(token),
-        registries_(options.lease) {}
+        registries_(options.lease) {
+    if (!options_.anew) return;
+    for (const InputImage& image : images_) read_.insert(PathHash(image.path));
+  }
 
   absl::Status Run(const std::vector<std::unique_ptr<ImageMaker>>& makers) {
     {
@@ -301,8 +308,14 @@ class Batch {
   absl::Status Take(const OutputPlan& plan) {
     std::lock_guard lock(mutex_);
     for (const PlannedOutput& output : plan.outputs) {
-      const std::string path = std::filesystem::path(output.path).lexically_normal().string();
-      if (!taken_.insert(std::hash<std::string>()(path)).second) {
+      const size_t path = PathHash(output.path);
+      if (read_.count(path) != 0) {
+        return base::MakeError(absl::StatusCode::kInvalidArgument,
+                               "its result would replace " + output.path +
+                                   ", which is an input too: leave one of them out",
+                               {.reason = "BAD_OUTPUT"});
+      }
+      if (!taken_.insert(path).second) {
         return base::MakeError(absl::StatusCode::kInvalidArgument,
                                "another input has the same output, " + output.path +
                                    ": give each of them a folder of its own",
@@ -391,8 +404,9 @@ class Batch {
   std::mutex mutex_;
   size_t next_ = 0;
   std::deque<Deferred> deferred_;
-  // Hashes of all outputs' paths.
+  // Hashes of all outputs' paths and, where outputs replace what is there, of all inputs'.
   std::unordered_set<size_t> taken_;
+  std::unordered_set<size_t> read_;
   std::unordered_set<std::string> written_folders_;
 };
 

@@ -576,6 +576,8 @@ TEST_CASE("paths of results") {
   CHECK(*paths({"d/a.png"}, "f/", true) == std::vector<std::string>{"f/a.png"});
   CHECK(!paths({"d/a.png", "e/a.png"}, "f").ok());
   CHECK(!paths({"a.png", "./a.png"}, "").ok());
+  CHECK(!paths({"d/a.png", "d/./a_EQUALIZED.png"}, "").ok());
+  CHECK(paths({"d/a.png", "d/a_EQUALIZED.png"}, "out").ok());
   CHECK(!paths({"a.png", "b.png"}, "-").ok());
   CHECK(!paths({"a.png"}, "", true).ok());
 }
