@@ -128,7 +128,9 @@ absl::StatusOr<std::optional<LeaseGrant>> GrpcJobQueue::Lease(absl::Duration wai
   grant.image_file = FileOf(lease.image());
   grant.operation = rpc::OperationFromProto(lease.operation());
   if (lease.has_reference() || lease.has_reference_statistics()) {
-    LeaseGrant::Reference& reference = grant.reference.emplace();
+    // Not emplace: to clang 14 a nested class with initializers cannot be constructed from nothing.
+    grant.reference = LeaseGrant::Reference{};
+    LeaseGrant::Reference& reference = *grant.reference;
     reference.bytes = lease.reference().size_bytes();
     reference.sha256 = lease.reference().sha256();
     reference.file = FileOf(lease.reference());
