@@ -34,6 +34,8 @@ struct FrontendOptions {
   codec::DecodeLimits decode;
   // Free bytes that stay on the disk; 0: none.
   uint64_t disk_reserve_bytes = 256ull << 20;
+  // Files of at most so many bytes are stored many to a file; held in memory while they come.
+  uint64_t max_packed_bytes = 256 << 10;
   // Of the catalog's file; 0: no limit.
   uint64_t max_catalog_bytes = 0;
   store::CatalogLimits catalog;

@@ -74,6 +74,7 @@ absl::StatusOr<std::unique_ptr<Frontend>> Frontend::Open(const FrontendOptions& 
   HISTEQ_ASSIGN_OR_RETURN(auto data_dir, store::DataDir::Open(options.data_dir));
   store::FileBlobStoreOptions blob_options;
   blob_options.reserve_bytes = options.disk_reserve_bytes;
+  blob_options.max_packed_bytes = options.max_packed_bytes;
   blob_options.clock = options.clock;
   HISTEQ_ASSIGN_OR_RETURN(auto blobs,
                           store::OpenFileBlobStore(data_dir->blob_folder(), blob_options));

@@ -140,6 +140,8 @@ int Main(int argc, char** argv) {
           "How long GetHistogram waits while the samples are counted");
   rpc::AddSizeOption(app, "--disk-reserve", options.disk_reserve_bytes,
                      "Free space that stays on the disk; what would go below it is refused");
+  rpc::AddSizeOption(app, "--max-packed-size", options.max_packed_bytes,
+                     "Largest file that is stored together with others in one file (0: none)");
   rpc::AddSizeOption(app, "--max-catalog-size", options.max_catalog_bytes,
                      "Largest file of the catalog (0: no limit)");
   app.add_option("--result-ttl-s", result_ttl_s,

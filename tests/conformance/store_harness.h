@@ -14,9 +14,11 @@
 
 namespace histeq::store::testing {
 
-class FileBlobHarness {
+// Blobs of up to kMaxPackedBytes in packs, the rest in files.
+template <uint64_t kMaxPackedBytes>
+class BlobHarness {
  public:
-  FileBlobHarness() { Reopen(); }
+  BlobHarness() { Reopen(); }
   BlobStore& store() { return *store_; }
   // As after a crash of the process: nothing in memory survives.
   void Reopen() {
@@ -24,12 +26,21 @@ class FileBlobHarness {
     FileBlobStoreOptions options;
     options.sync_bytes = 100'000;
     options.reserve_bytes = 0;
+    options.max_packed_bytes = kMaxPackedBytes;
+    options.max_pack_bytes = 500'000;
     auto store = OpenFileBlobStore(folder_.path() + "/blobs", options);
     REQUIRE(store.ok());
     store_ = *std::move(store);
   }
-  // Cuts the last byte off a finished blob.
+  // Cuts the last byte off a finished blob, or off the pack of which it is the last.
   void Damage(const std::string& location) {
+    if (const size_t at = location.find('@'); at != std::string::npos) {
+      for (const auto& pack :
+           std::filesystem::directory_iterator(folder_.path() + "/blobs/packs")) {
+        std::filesystem::resize_file(pack.path(), std::filesystem::file_size(pack.path()) - 1);
+      }
+      return;
+    }
     const std::string key = location.substr(5);
     const std::string file = folder_.path() + "/blobs/" + key.substr(0, 2) + "/" + key;
     std::filesystem::resize_file(file, std::filesystem::file_size(file) - 1);
@@ -40,7 +51,11 @@ class FileBlobHarness {
   std::unique_ptr<BlobStore> store_;
 };
 
-#define BLOB_STORES FileBlobHarness
+using FileBlobHarness = BlobHarness<0>;
+using PackedBlobHarness = BlobHarness<400'000>;
+using MixedBlobHarness = BlobHarness<120'000>;
+
+#define BLOB_STORES FileBlobHarness, PackedBlobHarness, MixedBlobHarness
 
 class SqliteHarness {
  public:

@@ -19,6 +19,7 @@
 #include "base/status_macros.h"
 #include "file_blob_writer.h"
 #include "file_calls.h"
+#include "pack_files.h"
 #include "random_id.h"
 #include "sections.h"
 #include "store_error.h"
@@ -70,10 +71,106 @@ class FileSource final : public base::ByteSource {
   uint64_t left_;
 };
 
+// A range of bytes that it holds.
+class BytesSource final : public base::ByteSource {
+ public:
+  BytesSource(std::vector<uint8_t> bytes, uint64_t offset, uint64_t size)
+      : bytes_(std::move(bytes)), left_(std::span(bytes_).subspan(offset, size)) {}
+
+  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
+    const size_t size = std::min(buffer.size(), left_.size());
+    std::copy_n(left_.begin(), size, buffer.begin());
+    left_ = left_.subspan(size);
+    return size;
+  }
+
+ private:
+  const std::vector<uint8_t> bytes_;
+  std::span<const uint8_t> left_;
+};
+
+struct BlobPlace {
+  std::string key;
+  // Of a packed blob.
+  std::optional<PackPlace> packed;
+};
+
+// Digits as LocationOfBlob writes them.
+std::optional<uint64_t> ParseHex(const std::string& digits) {
+  uint64_t value = 0;
+  if (digits.empty() || digits.size() > 15 || (digits.size() > 1 && digits.front() == '0')) {
+    return std::nullopt;
+  }
+  for (const char c : digits) {
+    if (c >= '0' && c <= '9') {
+      value = value * 16 + static_cast<uint64_t>(c - '0');
+    } else if (c >= 'a' && c <= 'f') {
+      value = value * 16 + static_cast<uint64_t>(c - 'a' + 10);
+    } else {
+      return std::nullopt;
+    }
+  }
+  return value;
+}
+
+absl::StatusOr<BlobPlace> ParseBlobLocation(const std::string& location) {
+  const std::string scheme = kScheme;
+  BlobPlace place;
+  bool good = location.compare(0, scheme.size(), scheme) == 0;
+  if (good) {
+    const size_t at = location.find('@');
+    place.key = location.substr(scheme.size(), at == std::string::npos ? at : at - scheme.size());
+    good = IsKey(place.key);
+    if (good && at != std::string::npos) {
+      const size_t dot = std::min(location.find('.', at), location.size());
+      const auto pack = ParseHex(location.substr(at + 1, dot - at - 1));
+      const auto offset = ParseHex(location.substr(std::min(dot + 1, location.size())));
+      good = pack.has_value() && offset.has_value() && *offset % kPackBlockBytes == 0;
+      if (good) place.packed = PackPlace{*pack, *offset};
+    }
+  }
+  if (good) return place;
+  return StoreError(absl::StatusCode::kInvalidArgument, "BAD_LOCATION",
+                    fmt::format("{} is not a blob of this store", location));
+}
+
+// The range of a blob of `blob_bytes` that is asked for.
+absl::StatusOr<BlobReader> CutRange(const std::string& location, uint64_t blob_bytes,
+                                    const BlobRange& range) {
+  if (range.expected_blob_bytes.value_or(blob_bytes) != blob_bytes) {
+    return Damaged(location, fmt::format("are {} where {} were registered", blob_bytes,
+                                         *range.expected_blob_bytes));
+  }
+  if (range.offset > blob_bytes) {
+    return StoreError(
+        absl::StatusCode::kOutOfRange, "OFFSET_BEYOND_END",
+        fmt::format("offset {} is beyond the end of {} bytes", range.offset, blob_bytes),
+        {{"limit", std::to_string(blob_bytes)}, {"actual", std::to_string(range.offset)}});
+  }
+  BlobReader reader;
+  reader.blob_bytes = blob_bytes;
+  reader.size_bytes = blob_bytes - range.offset;
+  if (range.limit != 0) reader.size_bytes = std::min(reader.size_bytes, range.limit);
+  return reader;
+}
+
 class FileBlobStore final : public BlobStore {
  public:
   FileBlobStore(std::string folder, FileBlobStoreOptions options)
       : folder_(std::move(folder)), options_(std::move(options)), calls_(options_.fault) {}
+
+  absl::Status Open() {
+    HISTEQ_RETURN_IF_ERROR(MakeFolders());
+    if (options_.max_packed_bytes == 0 && access((folder_ + "/packs").c_str(), F_OK) != 0) {
+      return absl::OkStatus();
+    }
+    HISTEQ_ASSIGN_OR_RETURN(packs_,
+                            PackFiles::Open(folder_ + "/packs", calls_, options_.max_pack_bytes));
+    HISTEQ_RETURN_IF_ERROR(calls_.SyncFolder(folder_));
+    HISTEQ_ASSIGN_OR_RETURN(const std::vector<PackRecord> newest, packs_->Newest());
+    for (const PackRecord& record : newest) unregistered_[record.key] = record;
+    return absl::OkStatus();
+  }
 
   absl::Status MakeFolders() const {
     if (mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) {
@@ -91,8 +188,6 @@ class FileBlobStore final : public BlobStore {
   }
 
   std::string NewKey() override { return RandomHex128(); }
-
-  std::string LocationOf(const std::string& key) const override { return kScheme + key; }
 
   absl::StatusOr<std::unique_ptr<BlobWriter>> OpenPartial(
       const std::string& key, std::optional<uint64_t> expected_bytes) override {
@@ -124,6 +219,12 @@ class FileBlobStore final : public BlobStore {
 
   absl::StatusOr<std::optional<BlobEntry>> Find(const std::string& key) override {
     HISTEQ_RETURN_IF_ERROR(CheckKey(key));
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto it = unregistered_.find(key); it != unregistered_.end()) {
+        return EntryOf(it->second);
+      }
+    }
     const BlobPaths paths = PathsOf(key);
     // The partial file first: a blob finished meanwhile is found under its final name.
     for (const bool partial : {true, false}) {
@@ -137,28 +238,23 @@ class FileBlobStore final : public BlobStore {
 
   absl::StatusOr<BlobReader> OpenRead(const std::string& location,
                                       const BlobRange& range) override {
-    HISTEQ_ASSIGN_OR_RETURN(const std::string key, KeyOf(location));
-    Fd file(open(PathsOf(key).whole.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    HISTEQ_ASSIGN_OR_RETURN(const BlobPlace place, ParseBlobLocation(location));
+    if (place.packed.has_value()) {
+      if (packs_ == nullptr) return Damaged(location, "are missing");
+      HISTEQ_ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, packs_->Read(place.key, *place.packed));
+      HISTEQ_ASSIGN_OR_RETURN(BlobReader reader, CutRange(location, bytes.size(), range));
+      reader.source =
+          std::make_unique<BytesSource>(std::move(bytes), range.offset, reader.size_bytes);
+      return reader;
+    }
+    Fd file(open(PathsOf(place.key).whole.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     struct stat info {};
     if (!file.open() || fstat(file.get(), &info) != 0) {
       if (errno == ENOENT) return Damaged(location, "are missing");
       return IoError(errno, fmt::format("{} cannot be opened", location));
     }
-    const auto size = static_cast<uint64_t>(info.st_size);
-    if (range.expected_blob_bytes.value_or(size) != size) {
-      return Damaged(location, fmt::format("are {} where {} were registered", size,
-                                           *range.expected_blob_bytes));
-    }
-    if (range.offset > size) {
-      return StoreError(
-          absl::StatusCode::kOutOfRange, "OFFSET_BEYOND_END",
-          fmt::format("offset {} is beyond the end of {} bytes", range.offset, size),
-          {{"limit", std::to_string(size)}, {"actual", std::to_string(range.offset)}});
-    }
-    BlobReader reader;
-    reader.blob_bytes = size;
-    reader.size_bytes = size - range.offset;
-    if (range.limit != 0) reader.size_bytes = std::min(reader.size_bytes, range.limit);
+    HISTEQ_ASSIGN_OR_RETURN(BlobReader reader,
+                            CutRange(location, static_cast<uint64_t>(info.st_size), range));
     posix_fadvise(file.get(), static_cast<off_t>(range.offset),
                   static_cast<off_t>(reader.size_bytes), POSIX_FADV_SEQUENTIAL);
     reader.source =
@@ -167,22 +263,30 @@ class FileBlobStore final : public BlobStore {
   }
 
   absl::Status Delete(const std::string& location) override {
-    HISTEQ_ASSIGN_OR_RETURN(const std::string key, KeyOf(location));
-    const BlobPaths paths = PathsOf(key);
-    HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(paths.sections));
-    return FileCalls::Remove(paths.whole);
+    HISTEQ_ASSIGN_OR_RETURN(const BlobPlace place, ParseBlobLocation(location));
+    return DeleteAt(place);
   }
 
   absl::Status DeleteKey(const std::string& key,
                          const std::function<absl::Status()>& allow) override {
     HISTEQ_RETURN_IF_ERROR(CheckKey(key));
     HISTEQ_RETURN_IF_ERROR(Claim(key).status());
-    const BlobPaths paths = PathsOf(key);
     absl::Status status = allow();
-    if (status.ok()) status = FileCalls::Remove(paths.partial);
-    if (status.ok()) status = FileCalls::Remove(paths.sections);
-    if (status.ok()) status = FileCalls::Remove(paths.whole);
+    if (status.ok()) status = FileCalls::Remove(PathsOf(key).partial);
+    if (status.ok()) status = DeleteAt({key, FindPacked(key)});
+    if (status.ok()) status = DeleteAt({key, std::nullopt});
     Release(key);
+    return status;
+  }
+
+  absl::Status DeleteEntry(const BlobEntry& entry,
+                           const std::function<absl::Status()>& allow) override {
+    if (entry.location.empty()) return DeleteKey(entry.key, allow);
+    HISTEQ_ASSIGN_OR_RETURN(const BlobPlace place, ParseBlobLocation(entry.location));
+    HISTEQ_RETURN_IF_ERROR(Claim(place.key).status());
+    absl::Status status = allow();
+    if (status.ok()) status = DeleteAt(place);
+    Release(place.key);
     return status;
   }
 
@@ -190,7 +294,8 @@ class FileBlobStore final : public BlobStore {
     for (int i = 0; i < 256; ++i) {
       HISTEQ_RETURN_IF_ERROR(ForEachIn(fmt::format("{}/{:02x}", folder_, i), visit));
     }
-    return absl::OkStatus();
+    if (packs_ == nullptr) return absl::OkStatus();
+    return packs_->ForEach([&visit](const PackRecord& record) { return visit(EntryOf(record)); });
   }
 
   absl::Status CheckSpace(uint64_t bytes) override {
@@ -226,9 +331,46 @@ class FileBlobStore final : public BlobStore {
          {"promised", std::to_string(promised)}});
   }
 
+  absl::Status DeleteAt(const BlobPlace& place) {
+    if (place.packed.has_value()) {
+      if (packs_ == nullptr) return absl::OkStatus();
+      SetPacked(place.key, nullptr);
+      return packs_->Delete(place.key, *place.packed);
+    }
+    const BlobPaths paths = PathsOf(place.key);
+    HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(paths.sections));
+    return FileCalls::Remove(paths.whole);
+  }
+
+  std::optional<PackPlace> FindPacked(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    const auto it = unregistered_.find(key);
+    if (it == unregistered_.end()) return std::nullopt;
+    return it->second.place;
+  }
+
+  void SetPacked(const std::string& key, const PackRecord* record) {
+    const std::lock_guard lock(mutex_);
+    if (record == nullptr) {
+      unregistered_.erase(key);
+    } else {
+      unregistered_[key] = *record;
+    }
+  }
+
+  static BlobEntry EntryOf(const PackRecord& record) {
+    BlobEntry entry;
+    entry.key = record.key;
+    entry.location = LocationOfBlob(record.key, record.place);
+    entry.size_bytes = record.size_bytes;
+    entry.modify_time = record.modify_time;
+    return entry;
+  }
+
   static BlobEntry EntryOf(const std::string& key, bool partial, const struct stat& info) {
     BlobEntry entry;
     entry.key = key;
+    if (!partial) entry.location = LocationOfBlob(key, std::nullopt);
     entry.partial = partial;
     entry.size_bytes = static_cast<uint64_t>(info.st_size);
     entry.modify_time = absl::TimeFromTimespec(info.st_mtim);
@@ -239,16 +381,6 @@ class FileBlobStore final : public BlobStore {
     if (IsKey(key)) return absl::OkStatus();
     return StoreError(absl::StatusCode::kInvalidArgument, "BAD_BLOB_KEY",
                       "a blob's key is 32 hexadecimal digits");
-  }
-
-  static absl::StatusOr<std::string> KeyOf(const std::string& location) {
-    const std::string scheme = kScheme;
-    if (location.compare(0, scheme.size(), scheme) == 0) {
-      std::string key = location.substr(scheme.size());
-      if (IsKey(key)) return key;
-    }
-    return StoreError(absl::StatusCode::kInvalidArgument, "BAD_LOCATION",
-                      fmt::format("{} is not a blob of this store", location));
   }
 
   BlobPaths PathsOf(const std::string& key) const {
@@ -283,8 +415,15 @@ class FileBlobStore final : public BlobStore {
     HISTEQ_ASSIGN_OR_RETURN(const std::shared_ptr<OpenBlob> open, Claim(key));
     FileBlobWriter::Setup setup;
     setup.key = key;
-    setup.location = LocationOf(key);
     setup.paths = PathsOf(key);
+    setup.fresh = discard_unfinished;
+    setup.packed = FindPacked(key);
+    if (setup.packed.has_value() ||
+        (packs_ != nullptr && options_.max_packed_bytes > 0 &&
+         expected_bytes.value_or(0) <= options_.max_packed_bytes)) {
+      setup.packs = packs_.get();
+      setup.max_packed_bytes = options_.max_packed_bytes;
+    }
     setup.sync_bytes = options_.sync_bytes;
     setup.sync_interval = options_.sync_interval;
     setup.clock = options_.clock;
@@ -294,6 +433,7 @@ class FileBlobStore final : public BlobStore {
     setup.check_space = [this, open] {
       return open->awaited.load() > 0 ? CheckFree(0, 0) : CheckSpace(0);
     };
+    setup.set_packed = [this, key](const PackRecord* record) { SetPacked(key, record); };
     setup.released = [this, key] { Release(key); };
     auto writer = std::make_unique<FileBlobWriter>(calls_, std::move(setup));
     if (absl::Status status = writer->Open(); !status.ok()) return status;
@@ -358,17 +498,27 @@ class FileBlobStore final : public BlobStore {
   const std::string folder_;
   const FileBlobStoreOptions options_;
   const FileCalls calls_;
+  // nullptr: there are none.
+  std::unique_ptr<PackFiles> packs_;
   std::mutex mutex_;
   // Keys with an open writer, and what it has committed; or being deleted.
   std::map<std::string, std::shared_ptr<OpenBlob>> writing_;
+  // Blobs in packs, by their keys, of which the catalog may not know; those that an earlier process
+  // may have left so are in the pack that was its last.
+  std::map<std::string, PackRecord> unregistered_;
 };
 
 }  // namespace
 
+std::string LocationOfBlob(const std::string& key, const std::optional<PackPlace>& packed) {
+  if (!packed.has_value()) return kScheme + key;
+  return fmt::format("{}{}@{:x}.{:x}", kScheme, key, packed->pack, packed->offset);
+}
+
 absl::StatusOr<std::unique_ptr<BlobStore>> OpenFileBlobStore(const std::string& folder,
                                                              const FileBlobStoreOptions& options) {
   auto store = std::make_unique<FileBlobStore>(folder, options);
-  HISTEQ_RETURN_IF_ERROR(store->MakeFolders());
+  HISTEQ_RETURN_IF_ERROR(store->Open());
   return std::unique_ptr<BlobStore>(std::move(store));
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -37,9 +38,40 @@ absl::Status FileBlobWriter::Open() {
 }
 
 absl::Status FileBlobWriter::OpenFiles() {
-  if (Fd whole(open(setup_.paths.whole.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)); whole.open()) {
-    return OpenWhole(whole);
+  if (setup_.packed.has_value()) {
+    const absl::Status status = OpenPacked();
+    if (!absl::IsDataLoss(status)) return status;
+    // It cannot be used: it is sent again.
+    setup_.packs->Delete(setup_.key, *setup_.packed).IgnoreError();
+    setup_.set_packed(nullptr);
   }
+  if (!setup_.fresh) {
+    if (Fd whole(open(setup_.paths.whole.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+        whole.open()) {
+      return OpenWhole(whole);
+    }
+  }
+  if (setup_.packs == nullptr ||
+      (!setup_.fresh && access(setup_.paths.partial.c_str(), F_OK) == 0)) {
+    return OpenPartial();
+  }
+  buffering_ = true;
+  setup_.open->committed.store(0);
+  return absl::OkStatus();
+}
+
+absl::Status FileBlobWriter::OpenPacked() {
+  HISTEQ_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes,
+                          setup_.packs->Read(setup_.key, *setup_.packed));
+  hash_.Update(bytes);
+  size_ = bytes.size();
+  packed_ = setup_.packed;
+  complete_ = true;
+  setup_.open->committed.store(size_);
+  return absl::OkStatus();
+}
+
+absl::Status FileBlobWriter::OpenPartial() {
   HISTEQ_ASSIGN_OR_RETURN(data_, calls_.Open(setup_.paths.partial, true));
   HISTEQ_ASSIGN_OR_RETURN(std::vector<Section> sections, ReadSections(setup_.paths.sections));
   HISTEQ_RETURN_IF_ERROR(DropBadSections(data_, setup_.paths.partial, sections));
@@ -113,6 +145,8 @@ absl::Status FileBlobWriter::Write(std::span<const uint8_t> bytes) {
   }
   HISTEQ_RETURN_IF_ERROR(broken_);
   if (absl::Status status = Append(bytes); !status.ok()) {
+    // None of it is on the disk.
+    if (buffering_) return Broken(std::move(status));
     // A part of the bytes may be there: cut off, the space is free again, and what came before can
     // still be kept.
     FileCalls::Truncate(data_, size_, setup_.paths.partial).IgnoreError();
@@ -128,6 +162,7 @@ absl::Status FileBlobWriter::Write(std::span<const uint8_t> bytes) {
 }
 
 absl::Status FileBlobWriter::Append(std::span<const uint8_t> bytes) {
+  if (buffering_ && size_ + bytes.size() > setup_.max_packed_bytes) HISTEQ_RETURN_IF_ERROR(Spill());
   if (size_ - flushed_ >= kFlushBytes) {
     HISTEQ_RETURN_IF_ERROR(setup_.check_space());
     // The disk works while the next bytes arrive, so that the sync has little left to wait for.
@@ -135,7 +170,11 @@ absl::Status FileBlobWriter::Append(std::span<const uint8_t> bytes) {
                     SYNC_FILE_RANGE_WRITE);
     flushed_ = size_;
   }
-  HISTEQ_RETURN_IF_ERROR(calls_.WriteAt(data_, size_, bytes, setup_.paths.partial));
+  if (buffering_) {
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  } else {
+    HISTEQ_RETURN_IF_ERROR(calls_.WriteAt(data_, size_, bytes, setup_.paths.partial));
+  }
   section_crc_ = base::Crc32c(section_crc_, bytes);
   hash_.Update(bytes);
   size_ += bytes.size();
@@ -145,9 +184,23 @@ absl::Status FileBlobWriter::Append(std::span<const uint8_t> bytes) {
   return absl::OkStatus();
 }
 
+absl::Status FileBlobWriter::Spill() {
+  HISTEQ_ASSIGN_OR_RETURN(data_, calls_.Open(setup_.paths.partial, true));
+  if (absl::Status status = calls_.WriteAt(data_, 0, buffer_, setup_.paths.partial); !status.ok()) {
+    FileCalls::Remove(setup_.paths.partial).IgnoreError();
+    return status;
+  }
+  buffering_ = false;
+  buffer_ = {};
+  return absl::OkStatus();
+}
+
 absl::Status FileBlobWriter::Sync() {
   HISTEQ_RETURN_IF_ERROR(broken_);
   if (complete_ || size_ == committed_bytes()) return absl::OkStatus();
+  if (buffering_) {
+    if (absl::Status status = Spill(); !status.ok()) return Broken(std::move(status));
+  }
   // After a failed sync nobody knows what the disk has: this writer ends there.
   if (absl::Status status = calls_.Sync(data_, setup_.paths.partial); !status.ok()) {
     return Broken(std::move(status));
@@ -204,30 +257,65 @@ absl::StatusOr<BlobInfo> FileBlobWriter::Finish(const BlobExpectation& expectati
     return status;
   }
   if (!complete_) {
-    // Where there are sections the blob is large: with a last one nobody has to read it all to open
-    // it again.
-    const bool kept = section_count_ > 0 && !setup_.discard_unfinished;
-    absl::Status status = kept ? Sync() : calls_.Sync(data_, setup_.paths.partial);
-    if (status.ok()) status = calls_.Rename(setup_.paths.partial, setup_.paths.whole);
+    absl::Status status =
+        buffering_ ? FinishPacked() : absl::UnimplementedError("it has a file of its own");
+    if (absl::IsUnimplemented(status)) status = FinishFile();
     if (!status.ok()) return Broken(std::move(status));
-    complete_ = true;
-    status = calls_.SyncFolder(setup_.paths.folder);
-    if (!status.ok()) return Broken(std::move(status));
-    if (setup_.discard_unfinished) Registered();
     setup_.open->committed.store(size_);
   }
   finished_ = true;
-  return BlobInfo{setup_.location, size_, hash_.Digest()};
+  return BlobInfo{LocationOfBlob(setup_.key, packed_), size_, hash_.Digest()};
 }
 
-void FileBlobWriter::Registered() { FileCalls::Remove(setup_.paths.sections).IgnoreError(); }
+absl::Status FileBlobWriter::FinishPacked() {
+  HISTEQ_ASSIGN_OR_RETURN(packed_, setup_.packs->Append(setup_.key, buffer_, hash_.Digest()));
+  complete_ = true;
+  buffering_ = false;
+  buffer_ = {};
+  // Nobody looks for it under its key.
+  if (!setup_.discard_unfinished) {
+    PackRecord record;
+    record.key = setup_.key;
+    record.place = *packed_;
+    record.size_bytes = size_;
+    record.modify_time = setup_.clock->Now();
+    setup_.set_packed(&record);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FileBlobWriter::FinishFile() {
+  if (buffering_) HISTEQ_RETURN_IF_ERROR(Spill());
+  // Where there are sections the blob is large: with a last one nobody has to read it all to open
+  // it again.
+  const bool kept = section_count_ > 0 && !setup_.discard_unfinished;
+  HISTEQ_RETURN_IF_ERROR(kept ? Sync() : calls_.Sync(data_, setup_.paths.partial));
+  HISTEQ_RETURN_IF_ERROR(calls_.Rename(setup_.paths.partial, setup_.paths.whole));
+  complete_ = true;
+  HISTEQ_RETURN_IF_ERROR(calls_.SyncFolder(setup_.paths.folder));
+  if (setup_.discard_unfinished) Registered();
+  return absl::OkStatus();
+}
+
+void FileBlobWriter::Registered() {
+  if (packed_.has_value()) {
+    setup_.set_packed(nullptr);
+  } else if (section_count_ > 0) {
+    FileCalls::Remove(setup_.paths.sections).IgnoreError();
+  }
+}
 
 absl::Status FileBlobWriter::Discard() {
   discarded_ = true;
   setup_.open->awaited.store(0);
-  const absl::Status removed =
-      FileCalls::Remove(complete_ ? setup_.paths.whole : setup_.paths.partial);
-  HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(setup_.paths.sections));
+  absl::Status removed;
+  if (packed_.has_value()) {
+    setup_.set_packed(nullptr);
+    removed = setup_.packs->Delete(setup_.key, *packed_);
+  } else if (!buffering_) {
+    removed = FileCalls::Remove(complete_ ? setup_.paths.whole : setup_.paths.partial);
+    HISTEQ_RETURN_IF_ERROR(FileCalls::Remove(setup_.paths.sections));
+  }
   setup_.open->committed.store(0);
   if (broken_.ok()) {
     broken_ = StoreError(absl::StatusCode::kFailedPrecondition, "BLOB_DISCARDED",

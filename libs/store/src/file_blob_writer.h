@@ -1,23 +1,30 @@
 #pragma once
 
-// One partial blob on the file system, being written.
+// One blob on the file system, being written: kept in memory while it is small, then in a partial
+// file. Finished it is a record of a pack, or a file of its own.
 
 #include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "file_calls.h"
+#include "pack_files.h"
 #include "sections.h"
 #include "store/blob_store.h"
 #include "store/sha256.h"
 
 namespace histeq::store {
+
+// "blob:KEY" for a file, "blob:KEY@PACK.OFFSET" (hexadecimal) for a record of a pack.
+std::string LocationOfBlob(const std::string& key, const std::optional<PackPlace>& packed);
 
 // Where the files of one key are.
 struct BlobPaths {
@@ -41,8 +48,14 @@ class FileBlobWriter final : public BlobWriter {
  public:
   struct Setup {
     std::string key;
-    std::string location;
     BlobPaths paths;
+    // For blobs of up to max_packed_bytes; nullptr: for none.
+    PackFiles* packs = nullptr;
+    uint64_t max_packed_bytes = 0;
+    // Where an earlier writer's finished blob is.
+    std::optional<PackPlace> packed;
+    // Nothing is stored under the key.
+    bool fresh = false;
     uint64_t sync_bytes = 0;
     absl::Duration sync_interval;
     const base::Clock* clock = nullptr;
@@ -51,6 +64,8 @@ class FileBlobWriter final : public BlobWriter {
     std::shared_ptr<OpenBlob> open;
     // OK while the disk has room.
     std::function<absl::Status()> check_space;
+    // The blob was finished in a pack, or what was said so is over.
+    std::function<void(const PackRecord*)> set_packed;
     // Called by the destructor.
     std::function<void()> released;
   };
@@ -74,17 +89,28 @@ class FileBlobWriter final : public BlobWriter {
 
  private:
   absl::Status OpenFiles();
+  absl::Status OpenPacked();
+  absl::Status OpenPartial();
   absl::Status OpenWhole(const Fd& whole);
   // Goes on after `section`.
   absl::Status ResumeAfter(const Section& section, const Fd& fd, const std::string& path);
   absl::Status HashFile(const Fd& fd, const std::string& path, uint64_t size);
   absl::Status Append(std::span<const uint8_t> bytes);
+  // From memory to the partial file.
+  absl::Status Spill();
+  // From memory to a pack; UNIMPLEMENTED where there can be none.
+  absl::Status FinishPacked();
+  absl::Status FinishFile();
   absl::Status CheckFits(const BlobExpectation& expectation) const;
   // Remembers the first error; afterwards nothing is written.
   absl::Status Broken(absl::Status status);
 
   const FileCalls calls_;
   const Setup setup_;
+  // All bytes so far, while there is no file.
+  bool buffering_ = false;
+  std::vector<uint8_t> buffer_;
+  std::optional<PackPlace> packed_;
   Fd data_;
   Fd sections_file_;
   size_t section_count_ = 0;

@@ -89,6 +89,20 @@ absl::Status FileCalls::Truncate(const Fd& fd, uint64_t size, const std::string&
   return absl::OkStatus();
 }
 
+absl::Status FileCalls::MakeHole(const Fd& fd, uint64_t offset, uint64_t size,
+                                 const std::string& path) const {
+  int error = Fault(FileCall::kHole);
+  if (error == 0 && fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                              static_cast<off_t>(offset), static_cast<off_t>(size)) != 0) {
+    error = errno;
+  }
+  if (error == EOPNOTSUPP || error == ENOSYS) {
+    return absl::UnimplementedError(fmt::format("no holes can be made in file {}", path));
+  }
+  if (error != 0) return IoError(error, fmt::format("a hole cannot be made in file {}", path));
+  return absl::OkStatus();
+}
+
 absl::Status FileCalls::Remove(const std::string& path) {
   if (unlink(path.c_str()) != 0 && errno != ENOENT) {
     return IoError(errno, fmt::format("file {} cannot be deleted", path));

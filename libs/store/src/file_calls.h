@@ -48,6 +48,10 @@ class FileCalls {
   static absl::StatusOr<size_t> ReadAt(const Fd& fd, uint64_t offset, std::span<uint8_t> buffer,
                                        const std::string& path);
   static absl::Status Truncate(const Fd& fd, uint64_t size, const std::string& path);
+  // Gives the room of a range back; it then reads as zeros. UNIMPLEMENTED where that is not
+  // possible.
+  absl::Status MakeHole(const Fd& fd, uint64_t offset, uint64_t size,
+                        const std::string& path) const;
   // OK when there is no such file.
   static absl::Status Remove(const std::string& path);
 

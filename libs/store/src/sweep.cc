@@ -11,12 +11,12 @@ absl::StatusOr<SweepReport> SweepOrphans(Catalog& catalog, BlobStore& blobs,
     HISTEQ_RETURN_IF_ERROR(stop.Check());
     const auto check_unused = [&]() -> absl::Status {
       HISTEQ_ASSIGN_OR_RETURN(const Catalog::BlobUse use,
-                              catalog.UseOfBlob(entry.key, blobs.LocationOf(entry.key)));
+                              catalog.UseOfBlob(entry.key, entry.location));
       return use == Catalog::BlobUse::kNone ? absl::OkStatus() : absl::AbortedError("it is in use");
     };
     absl::Status status = check_unused();
     // Asked again while nobody can open it: it may have been registered meanwhile.
-    if (status.ok()) status = blobs.DeleteKey(entry.key, check_unused);
+    if (status.ok()) status = blobs.DeleteEntry(entry, check_unused);
     if (absl::IsAborted(status)) return absl::OkStatus();
     HISTEQ_RETURN_IF_ERROR(status);
     ++(entry.partial ? report.partials_deleted : report.blobs_deleted);

@@ -30,6 +30,7 @@ std::unique_ptr<BlobStore> Open(const std::string& folder,
   FileBlobStoreOptions options;
   options.sync_bytes = kSyncBytes;
   options.reserve_bytes = 0;
+  options.max_packed_bytes = 0;
   options.fault = std::move(fault);
   auto store = OpenFileBlobStore(folder, options);
   REQUIRE(store.ok());
@@ -147,7 +148,7 @@ TEST_CASE("a fault of the disk at any call is an error, and nothing committed is
     if (reopen) store = Open(folder.path(), fault);
     CheckContinues(*store, key, content, committed);
     CHECK(FilesIn(folder.path()) == std::set<std::string>{key});
-    REQUIRE(store->Delete(store->LocationOf(key)).ok());
+    REQUIRE(store->Delete("blob:" + key).ok());
   }
 }
 
@@ -455,6 +456,7 @@ TEST_CASE("a disk that fills up while a blob is written says what is free and wh
   const int error = GENERATE(ENOSPC, EDQUOT);
   FileBlobStoreOptions options;
   options.reserve_bytes = 0;
+  options.max_packed_bytes = 0;
   options.fault = [&](FileCall call) { return call == FileCall::kWrite ? error : 0; };
   auto store = OpenFileBlobStore(folder.path() + "/blobs", options);
   REQUIRE(store.ok());
@@ -475,7 +477,7 @@ TEST_CASE("a link in place of a blob is not followed") {
   const std::string key = store->NewKey();
   const std::string place = folder.path() + "/blobs/" + key.substr(0, 2) + "/" + key;
   fs::create_symlink(folder.path() + "/secret", place);
-  CHECK_FALSE(store->OpenRead(store->LocationOf(key), {}).ok());
+  CHECK_FALSE(store->OpenRead("blob:" + key, {}).ok());
   fs::rename(place, place + ".partial");
   CHECK_FALSE(store->OpenPartial(key, {}).ok());
   CHECK(fs::file_size(folder.path() + "/secret") == 6);
@@ -503,6 +505,7 @@ TEST_CASE("bytes that were committed survive a SIGKILL in the middle of an uploa
     if (child == 0) {
       FileBlobStoreOptions options;
       options.sync_bytes = 20'000;
+      options.max_packed_bytes = 0;
       auto store = OpenFileBlobStore(blobs, options);
       auto writer = (*store)->OpenPartial(key, {});
       if (!writer.ok()) _exit(1);

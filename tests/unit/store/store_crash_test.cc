@@ -230,8 +230,7 @@ TEST_CASE("everything acknowledged before a SIGKILL under load is there afterwar
     // After the sweep nothing else is in the folder but uploads that can go on.
     REQUIRE(store.blobs
                 ->ForEach([&](const BlobEntry& entry) {
-                  const std::string location = store.blobs->LocationOf(entry.key);
-                  const auto use = store.catalog->UseOfBlob(entry.key, location);
+                  const auto use = store.catalog->UseOfBlob(entry.key, entry.location);
                   CHECK(use.value() != Catalog::BlobUse::kNone);
                   return absl::OkStatus();
                 })

@@ -9,19 +9,18 @@
 namespace histeq::store::testing {
 namespace {
 
-// A blob of 100 bytes under `key`; partial or finished.
-void PutBlob(BlobStore& store, const std::string& key, bool finish) {
+// A blob of 100 bytes under `key`; partial, or finished, and then its location.
+std::string PutBlob(BlobStore& store, const std::string& key, bool finish) {
   auto writer = store.OpenPartial(key, {});
   REQUIRE(writer.ok());
   REQUIRE((*writer)->Write(RandomContent(100, 1)).ok());
-  if (finish) {
-    REQUIRE((*writer)->Finish({}).ok());
-  }
+  return finish ? (*writer)->Finish({}).value().location : std::string();
 }
 
-TEST_CASE("the sweep at start deletes what nobody refers to, and nothing else") {
+TEMPLATE_TEST_CASE("the sweep at start deletes what nobody refers to, and nothing else", "",
+                   FileBlobHarness, PackedBlobHarness) {
   SqliteHarness catalogs;
-  FileBlobHarness blobs;
+  TestType blobs;
   Catalog& catalog = catalogs.catalog();
   BlobStore& store = blobs.store();
   // An upload in the middle, one finished but not registered, and an image.
@@ -33,15 +32,14 @@ TEST_CASE("the sweep at start deletes what nobody refers to, and nothing else") 
   REQUIRE(catalog.BeginUpload(MakeHeader("image"), image).ok());
   PutBlob(store, partial, false);
   PutBlob(store, unregistered, true);
-  PutBlob(store, image, true);
-  REQUIRE(catalog.FinishUpload("image", MakeFacts(store.LocationOf(image))).ok());
+  const std::string location = PutBlob(store, image, true);
+  REQUIRE(catalog.FinishUpload("image", MakeFacts(location)).ok());
   // A result that was never registered, a partial blob of nobody, bytes of a deleted image.
   PutBlob(store, store.NewKey(), true);
   PutBlob(store, store.NewKey(), false);
   const std::string deleted = store.NewKey();
   REQUIRE(catalog.BeginUpload(MakeHeader("deleted"), deleted).ok());
-  PutBlob(store, deleted, true);
-  const auto finished = catalog.FinishUpload("deleted", MakeFacts(store.LocationOf(deleted)));
+  const auto finished = catalog.FinishUpload("deleted", MakeFacts(PutBlob(store, deleted, true)));
   REQUIRE(catalog.DeleteImage(finished->image.id).ok());
 
   const auto report = SweepOrphans(catalog, store);
@@ -56,9 +54,10 @@ TEST_CASE("the sweep at start deletes what nobody refers to, and nothing else") 
   CHECK(SweepOrphans(catalog, store)->bytes_freed == 0);
 }
 
-TEST_CASE("the sweep leaves what is being written or was registered meanwhile") {
+TEMPLATE_TEST_CASE("the sweep leaves what is being written or was registered meanwhile", "",
+                   FileBlobHarness, PackedBlobHarness) {
   SqliteHarness catalogs;
-  FileBlobHarness blobs;
+  TestType blobs;
   Catalog& catalog = catalogs.catalog();
   BlobStore& store = blobs.store();
   const auto content = RandomContent(100, 2);
@@ -72,15 +71,19 @@ TEST_CASE("the sweep leaves what is being written or was registered meanwhile") 
   REQUIRE(report.status() == absl::OkStatus());
   CHECK(report->blobs_deleted == 1);
   CHECK(report->partials_deleted == 0);
+  const auto written = (*writing)->Finish({});
+  REQUIRE(written.ok());
+  CHECK(ReadAll(store, written->location).value() == content);
   CHECK(CountEntries(store) == 2);
   const base::CancelSource stop;
   stop.Cancel(absl::CancelledError("stopped"));
   CHECK(absl::IsCancelled(SweepOrphans(catalog, store, stop.token()).status()));
 }
 
-TEST_CASE("abandoned uploads go with their bytes, unless somebody is sending") {
+TEMPLATE_TEST_CASE("abandoned uploads go with their bytes, unless somebody is sending", "",
+                   FileBlobHarness, PackedBlobHarness) {
   SqliteHarness catalogs;
-  FileBlobHarness blobs;
+  TestType blobs;
   Catalog& catalog = catalogs.catalog();
   BlobStore& store = blobs.store();
   std::map<std::string, std::string> keys;
@@ -107,8 +110,9 @@ TEST_CASE("abandoned uploads go with their bytes, unless somebody is sending") {
     CHECK(store.CommittedBytes(keys[id]).value() == 0);
   }
   REQUIRE((*writer)->Write(RandomContent(100, 2)).ok());
-  REQUIRE((*writer)->Finish({200, {}}).ok());
-  CHECK(catalog.FinishUpload("sending", MakeFacts(store.LocationOf(keys["sending"]))).ok());
+  const auto sent = (*writer)->Finish({200, {}});
+  REQUIRE(sent.ok());
+  CHECK(catalog.FinishUpload("sending", MakeFacts(sent->location)).ok());
   writer->reset();
   CHECK(store.CommittedBytes(keys["new"]).value() == 100);
   CHECK(SweepAbandonedUploads(catalog, store, before)->uploads_forgotten == 0);

@@ -19,7 +19,7 @@ namespace histeq::store {
 
 // What a finished blob is.
 struct BlobInfo {
-  // URI for the catalog, "blob:KEY" for a file of this store.
+  // URI for the catalog: "blob:", the key, and what else the store needs to find it.
   std::string location;
   uint64_t size_bytes = 0;
   Sha256Digest sha256{};
@@ -52,7 +52,7 @@ class BlobWriter : public base::ByteSink {
   // answer. When the partial blob does not fit it is discarded (a blob that was already complete
   // stays), with
   // - DATA_LOSS SIZE_MISMATCH or CHECKSUM_MISMATCH (metadata expected, actual).
-  // Errors of the disk as Write; the partial blob stays then.
+  // Errors of the disk as Write; what is committed stays then.
   virtual absl::StatusOr<BlobInfo> Finish(const BlobExpectation& expectation) = 0;
 
   // Deletes what was written, finished or not.
@@ -94,6 +94,8 @@ struct BlobRange {
 // A file of the store, for the sweep.
 struct BlobEntry {
   std::string key;
+  // Empty: not finished.
+  std::string location;
   // Not finished.
   bool partial = false;
   uint64_t size_bytes = 0;
@@ -107,8 +109,6 @@ class BlobStore {
 
   // A new random key: 32 hexadecimal digits, never derived from a name.
   virtual std::string NewKey() = 0;
-  // The location that a blob of `key` has once finished.
-  virtual std::string LocationOf(const std::string& key) const = 0;
 
   // A writer at the end of the committed bytes of `key`'s partial blob, which is made when there is
   // none. What a crash left half-written is cut off first. `expected_bytes` is checked against the
@@ -125,11 +125,12 @@ class BlobStore {
 
   // Bytes of `key` that are stored durably, finished or partial; 0 when there are none. While a
   // writer is open: what it has committed. Reads none of them, however many they are; OpenPartial
-  // looks at the last ones and goes back further when these were damaged.
+  // looks at the last ones and goes back further when these were damaged. Of a finished blob that
+  // was Registered it need not know any more.
   virtual absl::StatusOr<uint64_t> CommittedBytes(const std::string& key) = 0;
 
-  // What is stored under `key`, finished or partial, without reading it; nothing when there is
-  // nothing.
+  // What is stored under `key`, partial or finished and not Registered, without reading it; nothing
+  // when there is nothing.
   virtual absl::StatusOr<std::optional<BlobEntry>> Find(const std::string& key) = 0;
 
   // Reads a finished blob. A blob deleted while it is read can be read to its end.
@@ -143,11 +144,15 @@ class BlobStore {
   // Deletes a finished blob. One that does not exist is OK.
   virtual absl::Status Delete(const std::string& location) = 0;
 
-  // Deletes what there is under `key`, finished or not. OK when there is nothing. `allow` is asked
+  // Deletes what Find finds under `key`. OK when there is nothing. `allow` is asked
   // first, while no writer of the key can be opened; its error is returned and nothing deleted.
   // - ABORTED UPLOAD_BUSY: a writer is open.
   virtual absl::Status DeleteKey(const std::string& key,
                                  const std::function<absl::Status()>& allow) = 0;
+
+  // Deletes what `entry` says, which comes from ForEach, as DeleteKey does.
+  virtual absl::Status DeleteEntry(const BlobEntry& entry,
+                                   const std::function<absl::Status()>& allow) = 0;
 
   // Calls `visit` for every blob and partial blob, in no order, until it returns an error.
   virtual absl::Status ForEach(const std::function<absl::Status(const BlobEntry&)>& visit) = 0;
