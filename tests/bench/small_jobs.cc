@@ -1,19 +1,21 @@
 // Small jobs through running services, from upload to result:
-//   small_jobs FRONTEND_ADDRESS JPEG [--jobs N] [--parallel N] [--alone N]
+//   small_jobs FRONTEND_ADDRESS JPEG [--jobs N] [--parallel N] [--alone N] [--process NAME=PID]...
 // Uploads N different copies of a picture to be equalized, watches each job, and receives the
 // result. First one after the other on an idle system (median and 99th percentile, by stage), then
-// many at once (jobs a second, by stage).
+// many at once (jobs a second, by stage, and the processor time that each process took for a job).
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
-#include <mutex>
+#include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "histeq/v1/frontend.grpc.pb.h"
@@ -124,13 +126,34 @@ void Print(const char* title, const std::vector<Times>& all) {
   row("upload to result, ms", &Times::total);
 }
 
+// Processor time so far, of all its threads.
+double CpuMilliseconds(const std::string& pid) {
+  std::ifstream in("/proc/" + pid + "/stat");
+  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  // After the name in parentheses, which may have spaces, the 12th and 13th: user and system.
+  std::istringstream fields(text.substr(std::min(text.size(), text.rfind(')') + 2)));
+  std::string field;
+  double ticks = 0;
+  for (int i = 0; i < 13 && fields >> field; ++i) {
+    if (i >= 11) ticks += std::strtod(field.c_str(), nullptr);
+  }
+  return ticks * 1e3 / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
 int Main(int argc, char** argv) {
   if (argc < 3) Die("small_jobs ADDRESS JPEG [--jobs N] [--parallel N] [--alone N]");
   size_t jobs = 5000;
   size_t parallel = 64;
   size_t alone = 200;
+  std::vector<std::pair<std::string, std::string>> processes = {{"client", "self"}};
   for (int i = 3; i + 1 < argc; i += 2) {
     const std::string flag = argv[i];
+    if (flag == "--process") {
+      const std::string process = argv[i + 1];
+      const size_t equals = std::min(process.find('='), process.size() - 1);
+      processes.emplace_back(process.substr(0, equals), process.substr(equals + 1));
+      continue;
+    }
     size_t& value = flag == "--jobs" ? jobs : flag == "--parallel" ? parallel : alone;
     value = std::strtoull(argv[i + 1], nullptr, 10);
   }
@@ -148,6 +171,8 @@ int Main(int argc, char** argv) {
   std::vector<Times> many(jobs);
   std::atomic<size_t> next = 0;
   const Clock::time_point begin = Clock::now();
+  std::vector<double> cpu;
+  for (const auto& [name, pid] : processes) cpu.push_back(CpuMilliseconds(pid));
   std::vector<std::thread> threads;
   for (size_t t = 0; t < parallel; ++t) {
     threads.emplace_back([&] {
@@ -159,6 +184,14 @@ int Main(int argc, char** argv) {
   const double seconds = MillisecondsSince(begin) / 1e3;
   if (jobs > 0) {
     Print(fmt::format("{} jobs, {} at once", jobs, parallel).c_str(), many);
+    double all = 0;
+    for (size_t i = 0; i < processes.size(); ++i) {
+      const double each =
+          (CpuMilliseconds(processes[i].second) - cpu[i]) / static_cast<double>(jobs);
+      all += each;
+      fmt::print("  processor ms a job: {:<19}{:>10.2f}\n", processes[i].first, each);
+    }
+    fmt::print("  processor ms a job: {:<19}{:>10.2f}\n", "all", all);
     fmt::print("{:.0f} jobs/s\n", static_cast<double>(jobs) / seconds);
   }
 
