@@ -7,6 +7,8 @@
 // measured). CYCLES: for each figure (default 4000). QUEUED: jobs that wait in the queue meanwhile
 // (default 0).
 
+#include <sys/resource.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -58,10 +60,19 @@ FinishedUpload Upload(Catalog& catalog, const std::string& id) {
   return Must(catalog.FinishUpload(id, Facts("blob:" + id)));
 }
 
-// Prints how often `body(number)` runs in a second on `threads` threads.
+// Of this process, all threads together.
+double ProcessorSeconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+// Prints how often `body(number)` runs in a second on `threads` threads, and what each takes.
 template <typename Body>
 void Measure(const char* name, int threads, int count, const Body& body) {
   std::atomic<int> next{0};
+  const double processor_begin = ProcessorSeconds();
   const auto begin = std::chrono::steady_clock::now();
   std::vector<std::thread> running;
   for (int t = 0; t < threads; ++t) {
@@ -71,8 +82,10 @@ void Measure(const char* name, int threads, int count, const Body& body) {
   }
   for (std::thread& thread : running) thread.join();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  std::printf("%-34s %2d threads %10.0f /s %8.3f ms each\n", name, threads, count / seconds.count(),
-              1000 * threads * seconds.count() / count);
+  std::printf("%-34s %2d threads %10.0f /s %8.3f ms each, %7.4f ms of processor time\n", name,
+              threads, count / seconds.count(), 1000 * threads * seconds.count() / count,
+              1000 * (ProcessorSeconds() - processor_begin) / count);
+  std::fflush(stdout);
 }
 
 int Run(int argc, char** argv) {
