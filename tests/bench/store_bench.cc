@@ -1,11 +1,12 @@
 // How fast the catalog acknowledges: whole job cycles (begin and finish an upload, lease,
 // complete), each step durable, and reads.
 //
-//   store_bench [FOLDER [CYCLES [QUEUED]]]
+//   store_bench [FOLDER [CYCLES [QUEUED [ONLY [THREADS]]]]]
 //
 // FOLDER: where the catalog is made (default: the temporary folder; give one on the disk to be
 // measured). CYCLES: for each figure (default 4000). QUEUED: jobs that wait in the queue meanwhile
-// (default 0).
+// (default 0). ONLY: the figures with this in their names (default all), THREADS: with so many
+// threads.
 
 #include <sys/resource.h>
 
@@ -68,9 +69,14 @@ double ProcessorSeconds() {
          1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
+std::string only_name;
+int only_threads = 0;
+
 // Prints how often `body(number)` runs in a second on `threads` threads, and what each takes.
 template <typename Body>
 void Measure(const char* name, int threads, int count, const Body& body) {
+  if (std::string(name).find(only_name) == std::string::npos) return;
+  if (only_threads > 0 && threads != only_threads) return;
   std::atomic<int> next{0};
   const double processor_begin = ProcessorSeconds();
   const auto begin = std::chrono::steady_clock::now();
@@ -92,9 +98,11 @@ int Run(int argc, char** argv) {
   const std::filesystem::path base = argc > 1 ? argv[1] : std::filesystem::temp_directory_path();
   const int cycles = argc > 2 ? std::atoi(argv[2]) : 4000;
   const int queued = argc > 3 ? std::atoi(argv[3]) : 0;
+  if (argc > 4) only_name = argv[4];
+  if (argc > 5) only_threads = std::atoi(argv[5]);
   std::string folder = (base / "store-bench-XXXXXX").string();
   if (cycles <= 0 || mkdtemp(folder.data()) == nullptr) {
-    std::fprintf(stderr, "usage: store_bench [FOLDER [CYCLES [QUEUED]]]\n");
+    std::fprintf(stderr, "usage: store_bench [FOLDER [CYCLES [QUEUED [ONLY [THREADS]]]]]\n");
     return 2;
   }
   {
@@ -116,6 +124,26 @@ int Run(int argc, char** argv) {
         JobResult result;
         result.images.push_back(Facts("blob:r-" + lease->job.id));
         Must(catalog->Complete(lease->job.id, lease->job.epoch, result));
+      });
+    }
+    // What the frontend asks for one small job beside its changes.
+    for (const int threads : {1, 8, 64}) {
+      const std::string prefix = "job-" + std::to_string(threads) + "-";
+      Measure("a small job with its reads", threads, cycles, [&](int i) {
+        const std::string number = prefix + std::to_string(i);
+        const FinishedUpload finished = Upload(*catalog, number);
+        Must(catalog->GetUpload(number));
+        Must(catalog->GetJob(finished.job->id));
+        const auto lease = Must(catalog->LeaseNext("bench", 0));
+        if (!lease.has_value()) return;
+        const std::string& id = lease->job.id;
+        for (int reads = 0; reads < 2; ++reads) Must(catalog->GetLease(id, lease->job.epoch));
+        Must(catalog->GetJob(id));
+        JobResult result;
+        result.images.push_back(Facts("blob:r-" + id));
+        Must(catalog->Complete(id, lease->job.epoch, result));
+        const JobRecord done = Must(catalog->GetJob(id));
+        Must(catalog->GetImage(done.result_image_id));
       });
     }
     for (const int threads : {1, 8, 64}) {
