@@ -22,6 +22,7 @@
 #include "image_removal.h"
 #include "job_transitions.h"
 #include "lease_book.h"
+#include "log_vfs.h"
 #include "page_token.h"
 #include "random_id.h"
 #include "read_pool.h"
@@ -1444,7 +1445,7 @@ absl::Status UseWriteAheadLog(Database& db, const std::string& file) {
 absl::StatusOr<std::unique_ptr<Catalog>> OpenSqliteCatalog(const std::string& path,
                                                            const SqliteCatalogOptions& options) {
   HISTEQ_ASSIGN_OR_RETURN(const std::string file, ResolveFolder(path));
-  HISTEQ_ASSIGN_OR_RETURN(auto db, Database::Open(file, false));
+  HISTEQ_ASSIGN_OR_RETURN(auto db, Database::Open(file, false, LogVfsName()));
   const auto annotated = [&file](const absl::Status& status) {
     return base::Annotate(status, "catalog " + file);
   };
