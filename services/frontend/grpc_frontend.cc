@@ -80,6 +80,8 @@ absl::StatusOr<std::unique_ptr<Frontend>> Frontend::Open(const FrontendOptions& 
                           store::OpenFileBlobStore(data_dir->blob_folder(), blob_options));
   store::SqliteCatalogOptions catalog_options;
   catalog_options.limits = options.catalog;
+  // Their bytes are in memory too until they are finished.
+  catalog_options.limits.small_upload_bytes = options.max_packed_bytes;
   catalog_options.clock = options.clock;
   catalog_options.max_file_bytes = options.max_catalog_bytes;
   HISTEQ_ASSIGN_OR_RETURN(auto catalog,

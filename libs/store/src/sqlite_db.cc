@@ -156,11 +156,12 @@ std::optional<std::string> Statement::OptionalBytes(int column) const {
   return Bytes(column);
 }
 
-absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& file, bool read_only) {
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& file, bool read_only,
+                                                         const char* vfs) {
   std::unique_ptr<Database> database(new Database);
   const int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
                     (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-  const int code = sqlite3_open_v2(file.c_str(), &database->db_, flags, nullptr);
+  const int code = sqlite3_open_v2(file.c_str(), &database->db_, flags, vfs);
   if (code != SQLITE_OK) {
     const std::string what =
         database->db_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(database->db_);
@@ -183,17 +184,20 @@ absl::Status Database::Execute(const std::string& sql) {
   return code == SQLITE_OK ? absl::OkStatus() : SqliteError(db_, code);
 }
 
-absl::StatusOr<Statement> Database::Prepare(const std::string& sql) {
-  sqlite3_stmt*& stmt = statements_[sql];
-  if (stmt == nullptr) {
-    const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
-                                        SQLITE_PREPARE_PERSISTENT, &stmt, nullptr);
-    if (code != SQLITE_OK) return SqliteError(db_, code);
-  }
+absl::StatusOr<Statement> Database::Prepare(std::string_view sql) {
+  const auto found = statements_.find(sql);
+  if (found != statements_.end()) return Statement(found->second);
+  sqlite3_stmt* stmt = nullptr;
+  const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &stmt, nullptr);
+  if (code != SQLITE_OK) return SqliteError(db_, code);
+  statements_.emplace(sql, stmt);
   return Statement(stmt);
 }
 
 int64_t Database::Changes() const { return sqlite3_changes(db_); }
+
+int64_t Database::TotalChanges() const { return sqlite3_total_changes64(db_); }
 
 bool Database::InTransaction() const { return sqlite3_get_autocommit(db_) == 0; }
 
