@@ -40,6 +40,8 @@ class CallWatch {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::set<ServedCall*> calls_;
+  // The thread waits for a call.
+  bool idle_ = false;
   bool stopping_ = false;
   std::thread thread_;
 };
@@ -67,9 +69,9 @@ class ServedCall {
     return read;
   }
   template <typename Stream, typename Message>
-  bool Write(Stream& stream, const Message& message) {
+  bool Write(Stream& stream, const Message& message, const grpc::WriteOptions& options = {}) {
     alarm_->Extend(stall_timeout_);
-    const bool written = stream.Write(message);
+    const bool written = stream.Write(message, options);
     Pause();
     return written;
   }
