@@ -130,7 +130,8 @@ absl::StatusOr<std::optional<LeaseGrant>> GrpcJobQueue::Lease(absl::Duration wai
   grant.image_sha256 = lease.image().sha256();
   grant.image_file = FileOf(lease.image());
   // One that cannot be right is read again.
-  if (lease.has_source() && lease.source().data().size() == grant.image_bytes &&
+  if (lease.has_source() && !grant.image_file.has_value() &&
+      lease.source().data().size() == grant.image_bytes &&
       rpc::CheckChunk(lease.source(), 0).ok()) {
     grant.image_source = std::move(*lease.mutable_source()->mutable_data());
   }

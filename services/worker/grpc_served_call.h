@@ -69,9 +69,9 @@ class ServedCall {
     return read;
   }
   template <typename Stream, typename Message>
-  bool Write(Stream& stream, const Message& message, const grpc::WriteOptions& options = {}) {
+  bool Write(Stream& stream, const Message& message) {
     alarm_->Extend(stall_timeout_);
-    const bool written = stream.Write(message, options);
+    const bool written = stream.Write(message);
     Pause();
     return written;
   }

@@ -113,11 +113,11 @@ class Incoming {
   uint64_t filled_ = 0;
 };
 
-// Sends bytes, which begin at `offset` of all, in chunks; `message` is reused. With `more`, another
-// message follows, and the last chunk leaves together with it. False when the stream broke.
+// Sends bytes, which begin at `offset` of all, in chunks; `message` is reused. False when the
+// stream broke.
 template <typename Stream, typename Message>
 bool SendChunks(ServedCall& call, Stream& stream, std::span<const uint8_t> bytes, uint64_t offset,
-                Message& message, bool more = false) {
+                Message& message) {
   for (size_t at = 0; at < bytes.size();) {
     const std::span<const uint8_t> part =
         bytes.subspan(at, std::min(rpc::kChunkBytes, bytes.size() - at));
@@ -125,9 +125,7 @@ bool SendChunks(ServedCall& call, Stream& stream, std::span<const uint8_t> bytes
     chunk.mutable_data()->assign(reinterpret_cast<const char*>(part.data()), part.size());
     rpc::SealChunk(offset + at, chunk);
     at += part.size();
-    grpc::WriteOptions options;
-    if (more && at == bytes.size()) options.set_buffer_hint();
-    if (!call.Write(stream, message, options)) return false;
+    if (!call.Write(stream, message)) return false;
   }
   return true;
 }
@@ -455,8 +453,7 @@ absl::Status GrpcWorkerService::Process(
   bool open = true;
   uint64_t sent = 0;
   for (const std::vector<uint8_t>& block : file_out.blocks()) {
-    const bool last = sent + block.size() == file_out.size();
-    open = open && SendChunks(call, stream, block, sent, response, /*more=*/last);
+    open = open && SendChunks(call, stream, block, sent, response);
     sent += block.size();
   }
   if (open) {
