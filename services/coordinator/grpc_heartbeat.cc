@@ -33,7 +33,8 @@ FrontendHeartbeat::~FrontendHeartbeat() { Stop(); }
 
 void FrontendHeartbeat::Wake(bool urgent) {
   std::lock_guard lock(mutex_);
-  (urgent ? urgent_ : progress_) = true;
+  bool& news = urgent ? urgent_ : progress_;
+  if (std::exchange(news, true)) return;
   changed_.notify_all();
 }
 

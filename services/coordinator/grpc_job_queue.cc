@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "fmt/format.h"
+#include "rpc/chunk.h"
 #include "rpc/guarded_call.h"
 #include "rpc/operation_convert.h"
 #include "rpc/proto_convert.h"
@@ -112,10 +114,11 @@ absl::StatusOr<std::optional<LeaseGrant>> GrpcJobQueue::Lease(absl::Duration wai
   v1::LeaseJobRequest request;
   request.set_coordinator(options_.coordinator);
   *request.mutable_wait() = rpc::ToProto(wait);
+  request.set_max_inline_source_bytes(rpc::kMaxChunkBytes);
   v1::LeaseJobResponse response;
   HISTEQ_RETURN_IF_ERROR(call.Result(stub_->LeaseJob(&call.context(), request, &response)));
   if (!response.has_lease()) return std::nullopt;
-  const v1::LeaseJobResponse::Lease& lease = response.lease();
+  v1::LeaseJobResponse::Lease& lease = *response.mutable_lease();
   LeaseGrant grant;
   grant.key = {lease.job_id(), lease.epoch()};
   grant.ttl = rpc::FromProto(lease.ttl());
@@ -126,6 +129,12 @@ absl::StatusOr<std::optional<LeaseGrant>> GrpcJobQueue::Lease(absl::Duration wai
   grant.image_bytes = lease.image().size_bytes();
   grant.image_sha256 = lease.image().sha256();
   grant.image_file = FileOf(lease.image());
+  // One that cannot be right is read again.
+  if (lease.has_source() && !grant.image_file.has_value() &&
+      lease.source().data().size() == grant.image_bytes &&
+      rpc::CheckChunk(lease.source(), 0).ok()) {
+    grant.image_source = std::move(*lease.mutable_source()->mutable_data());
+  }
   grant.operation = rpc::OperationFromProto(lease.operation());
   if (lease.has_reference() || lease.has_reference_statistics()) {
     // Not emplace: to clang 14 a nested class with initializers cannot be constructed from nothing.
@@ -157,18 +166,27 @@ absl::Status GrpcJobQueue::Complete(const LeaseKey& key, const ReadResult& read,
                                     const base::CancelToken& token) {
   rpc::GuardedCall call(watchdog_, options_.stall_timeout, token);
   v1::CompleteJobResponse response;
+  // With the header.
+  call.context().set_initial_metadata_corked(true);
   const auto writer = stub_->CompleteJob(&call.context(), &response);
+  // What is small and all there leaves in one piece.
+  const uint64_t known_bytes =
+      std::accumulate(result_bytes.begin(), result_bytes.end(), uint64_t{0});
+  grpc::WriteOptions part;
+  if (statistics != nullptr || (known_bytes > 0 && known_bytes <= options_.chunk_bytes)) {
+    part.set_buffer_hint();
+  }
   // Once a write fails the call is over, and Finish says why.
-  const auto write = [&](const v1::CompleteJobRequest& message) {
+  const auto write = [&](const v1::CompleteJobRequest& message, const grpc::WriteOptions& options) {
     call.Begin();
-    const bool written = writer->Write(message);
+    const bool written = writer->Write(message, options);
     call.Pause();
     return written;
   };
   v1::CompleteJobRequest message;
   message.mutable_header()->set_job_id(key.job_id);
   message.mutable_header()->set_epoch(key.epoch);
-  bool open = write(message);
+  bool open = write(message, part);
   // Sends up to `limit` bytes from `begin` on as one result: fewer when that is their end.
   struct Sent {
     uint64_t size_bytes = 0;
@@ -194,7 +212,7 @@ absl::Status GrpcJobQueue::Complete(const LeaseKey& key, const ReadResult& read,
       chunk.set_offset(sent.size_bytes);
       chunk.set_crc32c(base::Crc32c(AsBytes(data)));
       sent.size_bytes += filled;
-      open = write(message);
+      open = write(message, part);
     }
     return absl::OkStatus();
   };
@@ -202,21 +220,22 @@ absl::Status GrpcJobQueue::Complete(const LeaseKey& key, const ReadResult& read,
   v1::CompleteJobRequest::Finish finish;
   if (statistics != nullptr) {
     *finish.mutable_statistics() = rpc::ToProto(*statistics);
-  } else if (result_bytes.empty()) {
+  } else if (result_bytes.size() <= 1) {
     Sent sent;
-    status = send(0, UINT64_MAX, sent);
+    status = send(0, result_bytes.empty() ? UINT64_MAX : result_bytes.front(), sent);
     finish.set_size_bytes(sent.size_bytes);
     finish.set_sha256(store::ToBytes(sent.digest.Digest()));
   }
   uint64_t begin = 0;
   for (const uint64_t size : result_bytes) {
+    if (result_bytes.size() == 1 || statistics != nullptr) break;
     Sent sent;
     if (status.ok()) status = send(begin, size, sent);
     if (!status.ok() || !open) break;
     v1::CompleteJobRequest::EndOfResult& end = *message.mutable_end_of_result();
     end.set_size_bytes(size);
     end.set_sha256(store::ToBytes(sent.digest.Digest()));
-    open = write(message);
+    open = write(message, part);
     begin += size;
   }
   if (!status.ok()) {
@@ -227,7 +246,7 @@ absl::Status GrpcJobQueue::Complete(const LeaseKey& key, const ReadResult& read,
   }
   if (open) {
     *message.mutable_finish() = std::move(finish);
-    if (write(message)) writer->WritesDone();
+    write(message, grpc::WriteOptions().set_last_message());
   }
   call.Begin(options_.commit_timeout);
   return call.Result(writer->Finish());

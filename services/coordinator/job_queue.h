@@ -35,6 +35,9 @@ struct LeaseGrant {
   uint64_t image_bytes = 0;
   // 32 bytes, or empty when the frontend did not say.
   std::string image_sha256;
+  // The whole image, when it came with the lease: it need not be opened. Its size is image_bytes,
+  // its SHA-256 is not compared yet.
+  std::optional<std::string> image_source;
   // Set when the bytes are not the frontend's to give: read them there.
   std::optional<NodeFile> image_file;
   // Or why it cannot be understood, which is a permanent error of the job.
@@ -49,13 +52,6 @@ struct LeaseGrant {
     std::optional<engine::ImageStatistics> statistics;
   };
   std::optional<Reference> reference;
-};
-
-// What the result is and how it ends.
-struct ResultTrailer {
-  uint64_t size_bytes = 0;
-  // Not empty for an analyze job, which has no bytes.
-  std::optional<engine::ImageStatistics> statistics;
 };
 
 // One implementation speaks gRPC. Thread-safe. Every call is one try; the callers repeat. Errors of
@@ -75,9 +71,9 @@ class JobQueue {
       const LeaseKey& key, uint64_t offset, bool reference, const base::CancelToken& token) = 0;
 
   // Sends what the job made. `read(offset, buffer)` gives the bytes, of one result after the other,
-  // 0 at the end; it may wait. `result_bytes`: sizes of the results of a job with several; empty
-  // for one that has one, whose size need not be known yet. `statistics` for an analyze job.
-  // Returns when the frontend has made all durable.
+  // 0 at the end; it may wait. `result_bytes`: sizes of the results; empty for a job that has one
+  // whose size is not known yet. `statistics` for an analyze job. Returns when the frontend has
+  // made all durable.
   using ReadResult = std::function<absl::StatusOr<size_t>(uint64_t, std::span<uint8_t>)>;
   virtual absl::Status Complete(const LeaseKey& key, const ReadResult& read,
                                 const std::vector<uint64_t>& result_bytes,

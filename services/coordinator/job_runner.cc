@@ -1,7 +1,11 @@
 #include "job_runner.h"
 
 #include <algorithm>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <span>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -30,6 +34,42 @@ std::string Reason(const absl::Status& status) {
 std::string Seconds(absl::Duration duration) {
   return fmt::format("{:.3f}", absl::ToDoubleSeconds(duration));
 }
+
+// Results up to this size are sent when they are whole.
+constexpr uint64_t kSentWholeBytes = 256 << 10;
+
+// The bytes that came with a lease.
+class InlineSource final : public base::ByteSource {
+ public:
+  explicit InlineSource(const std::string& bytes) : rest_(bytes) {}
+  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
+    const size_t length = std::min(buffer.size(), rest_.size());
+    std::copy_n(rest_.begin(), length, buffer.begin());
+    rest_.remove_prefix(length);
+    return length;
+  }
+
+ private:
+  std::string_view rest_;
+};
+
+// Says once that a result has become large.
+class GrowingResult final : public base::ByteSink {
+ public:
+  GrowingResult(base::ByteSink& sink, std::function<void()> large)
+      : sink_(sink), large_(std::move(large)) {}
+  absl::Status Write(std::span<const uint8_t> bytes) override {
+    HISTEQ_RETURN_IF_ERROR(sink_.Write(bytes));
+    bytes_ += bytes.size();
+    if (large_ != nullptr && bytes_ > kSentWholeBytes) std::exchange(large_, nullptr)();
+    return absl::OkStatus();
+  }
+
+ private:
+  base::ByteSink& sink_;
+  std::function<void()> large_;
+  uint64_t bytes_ = 0;
+};
 
 }  // namespace
 
@@ -142,8 +182,12 @@ class JobRunner::Source {
                                  {"code", absl::StatusCodeToString(why.code())},
                                  {"error", Text(why)}});
                 }),
-        checked_(stream_, reference ? grant.reference->sha256 : grant.image_sha256),
-        ahead_(std::make_unique<ReadAhead>(checked_, runner.options_.read_ahead_bytes)) {}
+        checked_(stream_, reference ? grant.reference->sha256 : grant.image_sha256) {
+    // The decoder would wait for the first piece in any case.
+    if (SizeOf(grant, reference).value_or(UINT64_MAX) > ReadAhead::kPieceBytes) {
+      ahead_ = std::make_unique<ReadAhead>(checked_, runner.options_.read_ahead_bytes);
+    }
+  }
   ~Source() {
     // Its thread reads the others.
     ahead_.reset();
@@ -155,15 +199,19 @@ class JobRunner::Source {
       lease_.MarkLost(stream_.failure());
     }
   }
-  base::ByteSource& bytes() { return *ahead_; }
+  base::ByteSource& bytes() {
+    if (ahead_ != nullptr) return *ahead_;
+    return checked_;
+  }
   // Of a node's file that lies here. After it was read.
   std::optional<absl::Time> modify_time() const { return modify_time_; }
   // After the decoder, which may leave the end of the file unread: fails as Read does, above all
   // when the whole is not what was uploaded.
   absl::Status ReadToEnd() {
-    std::vector<uint8_t> rest(64 << 10);
+    constexpr size_t kRestBytes = 64 << 10;
+    const auto rest = std::make_unique_for_overwrite<uint8_t[]>(kRestBytes);
     while (true) {
-      HISTEQ_ASSIGN_OR_RETURN(const size_t length, ahead_->Read(rest));
+      HISTEQ_ASSIGN_OR_RETURN(const size_t length, bytes().Read({rest.get(), kRestBytes}));
       if (length == 0) return absl::OkStatus();
     }
   }
@@ -179,6 +227,9 @@ class JobRunner::Source {
   absl::StatusOr<std::unique_ptr<base::ByteSource>> Open(JobRunner& runner, const LeaseGrant& grant,
                                                          uint64_t offset, bool reference,
                                                          const base::CancelToken& token) {
+    if (!reference && offset == 0 && grant.image_source.has_value()) {
+      return std::make_unique<InlineSource>(*grant.image_source);
+    }
     if (!file_.has_value()) return runner.queue_.OpenSource(grant.key, offset, reference, token);
     HISTEQ_ASSIGN_OR_RETURN(NodeStorage::OpenFile open,
                             runner.storage_.Open(grant.key, *file_, offset, token));
@@ -192,6 +243,7 @@ class JobRunner::Source {
   std::optional<absl::Time> modify_time_;
   ResumingSource stream_;
   CheckedSource checked_;
+  // Null for a small source, and reads the others.
   std::unique_ptr<ReadAhead> ahead_;
 };
 
@@ -309,17 +361,17 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
   // Where one of several results ends is known when the job is done.
   const bool several = operation.thumbnails.size() + (engine::Equalizes(operation) ? 1u : 0u) > 1;
 
-  // The result leaves while it is made: the first try follows the stitcher. When it breaks, the
+  // A large result leaves while it is made: the first try follows the stitcher. When it breaks, the
   // next one waits for the end, so that a job longer than the frontend's patience is not sent in
   // vain again and again.
-  Sending early{.status = absl::UnavailableError("not sent yet")};
-  std::thread sender([&] {
+  std::optional<Sending> early;
+  std::thread sender;
+  GrowingResult sink(spool, [&] {
     if (several) return;
-    std::vector<uint8_t> first(1);
-    const absl::StatusOr<size_t> any = spool.ReadAt(0, first, token);
-    if (!any.ok() || *any == 0) return;
-    early = Send(grant, spool, {}, nullptr, token);
-    if (!early.unreadable && IsLeaseGone(early.status)) lease.MarkLost(early.status);
+    sender = std::thread([&] {
+      early = Send(grant, spool, {}, nullptr, token);
+      if (!early->unreadable && IsLeaseGone(early->status)) lease.MarkLost(early->status);
+    });
   });
 
   job.progress = [&](engine::JobStage stage, uint32_t done, uint32_t total) {
@@ -336,7 +388,7 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
     lease.SetProgress(progress);
   };
 
-  absl::StatusOr<engine::JobResult> result = Make(grant, lease, operation, spool, *executor, job);
+  absl::StatusOr<engine::JobResult> result = Make(grant, lease, operation, sink, *executor, job);
   // Its slots are free for other jobs while this one is delivered.
   executor.reset();
   attempt.transformed = clock_.Monotonic();
@@ -348,15 +400,20 @@ absl::Status JobRunner::Work(uint32_t slot, const LeaseGrant& grant, HeldLease& 
   } else {
     spool.Abandon(result.status());
   }
-  sender.join();
+  if (sender.joinable()) sender.join();
   HISTEQ_RETURN_IF_ERROR(result.status());
   attempt.delivering = true;
   attempt.result_bytes = spool.size();
   attempt.pixels = result->pixels;
   const engine::ImageStatistics* statistics =
       result->statistics.has_value() ? &*result->statistics : nullptr;
-  return Deliver(grant, lease, spool, several ? result->result_bytes : std::vector<uint64_t>(),
-                 statistics, std::move(early));
+  std::vector<uint64_t> result_bytes;
+  if (several) {
+    result_bytes = result->result_bytes;
+  } else if (statistics == nullptr) {
+    result_bytes = {spool.size()};
+  }
+  return Deliver(grant, lease, spool, result_bytes, statistics, std::move(early));
 }
 
 JobRunner::Sending JobRunner::Send(const LeaseGrant& grant, ResultSpool& spool,
@@ -379,11 +436,14 @@ JobRunner::Sending JobRunner::Send(const LeaseGrant& grant, ResultSpool& spool,
 
 absl::Status JobRunner::Deliver(const LeaseGrant& grant, HeldLease& lease, ResultSpool& spool,
                                 const std::vector<uint64_t>& result_bytes,
-                                const engine::ImageStatistics* statistics, Sending early) {
+                                const engine::ImageStatistics* statistics,
+                                std::optional<Sending> early) {
   const base::CancelToken token = lease.work();
-  const bool sent = spool.size() > 0 && statistics == nullptr && result_bytes.empty();
-  return DeliverWith(lease, sent, std::move(early),
-                     [&] { return Send(grant, spool, result_bytes, statistics, token); });
+  const bool sent = early.has_value();
+  return DeliverWith(
+      lease, sent,
+      sent ? *std::move(early) : Sending{.status = absl::UnavailableError("not sent yet")},
+      [&] { return Send(grant, spool, result_bytes, statistics, token); });
 }
 
 absl::Status JobRunner::DeliverWith(HeldLease& lease, bool sent, Sending early,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,10 +66,10 @@ class JobRunner {
   Sending Send(const LeaseGrant& grant, ResultSpool& spool,
                const std::vector<uint64_t>& result_bytes, const engine::ImageStatistics* statistics,
                const base::CancelToken& token);
-  // Sends until the frontend has it, beginning with what came of an `early` try.
+  // Sends until the frontend has it, beginning with what came of an `early` try when there was one.
   absl::Status Deliver(const LeaseGrant& grant, HeldLease& lease, ResultSpool& spool,
                        const std::vector<uint64_t>& result_bytes,
-                       const engine::ImageStatistics* statistics, Sending early);
+                       const engine::ImageStatistics* statistics, std::optional<Sending> early);
   // Does a job on a registered file: what the file is.
   absl::Status Inspect(const LeaseGrant& grant, HeldLease& lease, Attempt& attempt);
   // The job's work, here with `executor` or, for an image in a worker's storage, there.

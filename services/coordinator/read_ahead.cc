@@ -5,10 +5,6 @@
 #include <utility>
 
 namespace histeq::coordinator {
-namespace {
-constexpr size_t kPieceBytes = 256 << 10;
-}
-
 ReadAhead::ReadAhead(base::ByteSource& source, uint64_t limit_bytes)
     : source_(source),
       limit_pieces_(static_cast<size_t>(std::max<uint64_t>(1, limit_bytes / kPieceBytes))),

@@ -21,6 +21,8 @@ namespace histeq::coordinator {
 // destructor waits for it.
 class ReadAhead final : public base::ByteSource {
  public:
+  static constexpr size_t kPieceBytes = 256 << 10;
+
   ReadAhead(base::ByteSource& source, uint64_t limit_bytes);
   ~ReadAhead() override;
   ReadAhead(const ReadAhead&) = delete;

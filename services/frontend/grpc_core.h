@@ -48,6 +48,8 @@ struct FrontendOptions {
   // ReadSource and CompleteJob.
   uint32_t max_job_transfers = 256;
   uint32_t max_waiting_job_transfers = 256;
+  // Larger sources do not come with the lease.
+  uint64_t max_inline_source_bytes = 256 << 10;
   // Each parks a thread.
   uint32_t max_watchers = 256;
   uint32_t max_histogram_waiters = 64;

@@ -14,6 +14,7 @@
 #include "grpc_operation.h"
 #include "maintenance.h"
 #include "request_checks.h"
+#include "rpc/chunk.h"
 #include "rpc/event_log.h"
 #include "rpc/proto_convert.h"
 #include "rpc/status.h"
@@ -62,6 +63,30 @@ void Describe(const store::Lease& lease, v1::LeaseJobResponse::Lease& proto) {
   }
 }
 
+// Puts a small source into the answer, so that the coordinator need not ask for it. Without it the
+// coordinator reads the source, and is told why it cannot be read. Not a transfer that waits for
+// its turn: the lease runs already, and those who take leases are limited themselves.
+void AttachSource(FrontendCore& core, const store::Lease& lease, uint64_t limit,
+                  v1::LeaseJobResponse::Lease& proto) {
+  const uint64_t size_bytes = lease.image.facts.size_bytes;
+  limit = std::min({limit, core.options.max_inline_source_bytes, uint64_t{rpc::kMaxChunkBytes}});
+  // Files that lie elsewhere may be slow to open.
+  const bool here = lease.image.facts.location.starts_with("blob:");
+  if (!here || lease.job.spec.inspects || size_bytes == 0 || size_bytes > limit) return;
+  absl::StatusOr<store::BlobReader> reader = OpenImage(core, lease.image, 0, 0);
+  if (!reader.ok() || reader->size_bytes != size_bytes) return;
+  v1::Chunk& chunk = *proto.mutable_source();
+  std::string& data = *chunk.mutable_data();
+  data.resize(size_bytes);
+  for (size_t filled = 0; filled < data.size();) {
+    const absl::StatusOr<size_t> got = reader->source->Read(
+        {reinterpret_cast<uint8_t*>(data.data()) + filled, data.size() - filled});
+    if (!got.ok() || *got == 0) return proto.clear_source();
+    filled += *got;
+  }
+  rpc::SealChunk(0, chunk);
+}
+
 absl::Status LeaseOne(FrontendCore& core, const ServerCall& call,
                       const v1::LeaseJobRequest& request, v1::LeaseJobResponse& response) {
   HISTEQ_RETURN_IF_ERROR(CheckCoordinator(core.catalog, request.coordinator(), "coordinator"));
@@ -89,6 +114,7 @@ absl::Status LeaseOne(FrontendCore& core, const ServerCall& call,
         return absl::CancelledError("the coordinator has gone");
       }
       Describe(*lease, *response.mutable_lease());
+      AttachSource(core, *lease, request.max_inline_source_bytes(), *response.mutable_lease());
       rpc::LogEvent(rpc::LogLevel::kInfo, "job_leased",
                     {{"job", lease->job.id},
                      {"image", lease->image.id},

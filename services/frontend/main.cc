@@ -114,6 +114,9 @@ int Main(int argc, char** argv) {
          "Sources and results of jobs under way at once");
   number("--max-waiting-job-transfers", options.max_waiting_job_transfers, 0, 65536,
          "Sources and results of jobs that wait for their turn");
+  rpc::AddSizeOption(app, "--max-inline-source", options.max_inline_source_bytes,
+                     "Sources up to this size come with their lease, when its coordinator can take "
+                     "them so (0: none; at most 1MiB)");
   number("--max-watchers", options.max_watchers, 1, 65536,
          "Clients that follow a job at once; each takes a thread");
   number("--max-histogram-waiters", options.max_histogram_waiters, 1, 65536,

@@ -48,9 +48,9 @@ CoordinatorLink::CoordinatorLink(std::string address, base::Watchdog& watchdog,
 
 CoordinatorLink::~CoordinatorLink() { Stop(); }
 
-void CoordinatorLink::Wake() {
+void CoordinatorLink::Wake(bool urgent) {
   std::lock_guard lock(mutex_);
-  news_ = true;
+  if (std::exchange(urgent ? urgent_ : news_, true)) return;
   changed_.notify_all();
 }
 
@@ -159,7 +159,7 @@ absl::Status CoordinatorLink::Converse(
     {
       // Before the state is read: what changes from here on is news for the next request.
       std::lock_guard lock(mutex_);
-      news_ = false;
+      urgent_ = news_ = false;
     }
     v1::CoordinatorHeartbeatRequest request;
     *request.mutable_worker() = describe_();
@@ -204,7 +204,9 @@ absl::Status CoordinatorLink::Converse(
 bool CoordinatorLink::WaitNext(absl::Duration sent_at, absl::Duration interval) {
   std::unique_lock lock(mutex_);
   while (!stopping_ && !broken_) {
-    const absl::Duration due = sent_at + (news_ ? std::min(options_.gap, interval) : interval);
+    absl::Duration due = sent_at + interval;
+    if (news_) due = std::min(due, sent_at + options_.gap);
+    if (urgent_) due = std::min(due, sent_at + options_.urgent_gap);
     const absl::Duration left = due - base::SystemClock().Monotonic();
     if (left <= absl::ZeroDuration()) return true;
     changed_.wait_for(lock, absl::ToChronoNanoseconds(left));

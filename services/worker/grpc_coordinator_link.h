@@ -45,8 +45,9 @@ class CoordinatorLink {
     // A request that is not answered for so long breaks the stream. Longer than the coordinator
     // takes to call back.
     absl::Duration timeout = absl::Seconds(10);
-    // Between two requests, at least.
-    absl::Duration gap = absl::Milliseconds(20);
+    // Between two requests, at least: for news that somebody waits for, and for any other.
+    absl::Duration urgent_gap = absl::Milliseconds(20);
+    absl::Duration gap = absl::Milliseconds(200);
   };
 
   // `describe` gives this worker's state, from any thread. The others outlive it.
@@ -57,8 +58,8 @@ class CoordinatorLink {
   CoordinatorLink(const CoordinatorLink&) = delete;
   CoordinatorLink& operator=(const CoordinatorLink&) = delete;
 
-  // The state changed: send it soon.
-  void Wake();
+  // The state changed: send it soon, when `urgent` at once.
+  void Wake(bool urgent);
   // Ends the stream, so that the coordinator knows at once.
   void Stop();
 
@@ -89,6 +90,7 @@ class CoordinatorLink {
   base::CancelSource stop_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  bool urgent_ = false;
   bool news_ = false;
   bool stopping_ = false;
   bool connected_ = false;

@@ -27,9 +27,9 @@ CoordinatorLinks::CoordinatorLinks(std::vector<CoordinatorEntry> entries, base::
 
 CoordinatorLinks::~CoordinatorLinks() { Stop(); }
 
-void CoordinatorLinks::Wake() {
+void CoordinatorLinks::Wake(bool urgent) {
   std::lock_guard lock(mutex_);
-  for (const auto& [address, link] : links_) link->Wake();
+  for (const auto& [address, link] : links_) link->Wake(urgent);
 }
 
 void CoordinatorLinks::Stop() {

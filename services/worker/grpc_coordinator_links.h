@@ -42,8 +42,8 @@ class CoordinatorLinks {
   CoordinatorLinks(const CoordinatorLinks&) = delete;
   CoordinatorLinks& operator=(const CoordinatorLinks&) = delete;
 
-  // The worker's state changed.
-  void Wake();
+  // The worker's state changed; `urgent`: somebody waits to hear of it.
+  void Wake(bool urgent);
   // Ends all streams. Does not wait for a name that is being looked up.
   void Stop();
 

@@ -30,7 +30,7 @@ CallWatch::~CallWatch() {
 void CallWatch::Add(ServedCall* call) {
   std::lock_guard lock(mutex_);
   calls_.insert(call);
-  if (calls_.size() == 1) changed_.notify_all();
+  if (idle_) changed_.notify_all();
 }
 
 void CallWatch::Remove(ServedCall* call) {
@@ -47,7 +47,9 @@ void CallWatch::Run() {
       }
     }
     if (calls_.empty()) {
+      idle_ = true;
       changed_.wait(lock, [this] { return stopping_ || !calls_.empty(); });
+      idle_ = false;
     } else {
       changed_.wait_for(lock, absl::ToChronoNanoseconds(period_), [this] { return stopping_; });
     }

@@ -40,6 +40,8 @@ class CallWatch {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::set<ServedCall*> calls_;
+  // The thread waits for a call.
+  bool idle_ = false;
   bool stopping_ = false;
   std::thread thread_;
 };

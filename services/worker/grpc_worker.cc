@@ -84,7 +84,12 @@ struct Worker::Parts {
 
 Worker::Worker(WorkerOptions options) : parts_(std::make_unique<Parts>(std::move(options))) {
   parts_->slots.SetChangeCallback([parts = parts_.get()] {
-    if (const auto links = parts->Links()) links->Wake();
+    const auto links = parts->Links();
+    if (links == nullptr) return;
+    const Slots::State state = parts->slots.state();
+    // Coordinators count the places that they have taken themselves.
+    const bool waited_for = state.free_slots > 0 && parts->slots.TakeRefused();
+    links->Wake(/*urgent=*/waited_for || state.draining);
   });
 }
 

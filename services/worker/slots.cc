@@ -47,6 +47,7 @@ absl::StatusOr<std::unique_ptr<Slots::Place>> Slots::Take(Work work, uint64_t by
                              {.reason = "WORKER_DRAINING"});
     }
     if (working_.size() >= slots_) {
+      refused_ = true;
       return base::MakeError(absl::StatusCode::kResourceExhausted,
                              fmt::format("all {} slots of the worker are taken", slots_),
                              {.reason = "NO_SLOT",
@@ -67,6 +68,7 @@ absl::Status Slots::TakeMemory(uint64_t bytes, uint64_t held) {
     used_bytes_ += bytes;
     return absl::OkStatus();
   }
+  refused_ = true;
   std::optional<absl::Duration> retry_after;
   if (bytes <= memory_bytes_ - held) retry_after = kRetryAfter;
   return base::MakeError(
@@ -81,6 +83,11 @@ absl::Status Slots::TakeMemory(uint64_t bytes, uint64_t held) {
 
 void Slots::Changed() {
   if (changed_) changed_();
+}
+
+bool Slots::TakeRefused() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(refused_, false);
 }
 
 void Slots::StartDrain() {

@@ -63,6 +63,10 @@ class Slots {
   // before the first Take.
   void SetChangeCallback(std::function<void()> changed) { changed_ = std::move(changed); }
 
+  // Whether anything was refused for want of a slot or of memory since the last call: somebody
+  // waits to hear that there is room.
+  bool TakeRefused();
+
   // Never waits.
   // - RESOURCE_EXHAUSTED NO_SLOT; MEMORY_BUDGET (metadata "limit", "actual"), without a retry delay
   //   when the whole budget would not be enough.
@@ -94,6 +98,7 @@ class Slots {
   uint64_t used_bytes_ = 0;
   uint64_t done_ = 0;
   bool draining_ = false;
+  bool refused_ = false;
 };
 
 }  // namespace histeq::worker

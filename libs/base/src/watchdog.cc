@@ -26,7 +26,8 @@ std::unique_ptr<Watchdog::Alarm> Watchdog::Arm(absl::Duration at, std::function<
   std::lock_guard lock(mutex_);
   const uint64_t id = next_id_++;
   entries_.emplace(id, Entry{at, std::move(expired)});
-  changed_.notify_all();
+  // As in SetDeadline.
+  if (at < wake_at_) changed_.notify_all();
   return std::unique_ptr<Alarm>(new Alarm(*this, id));
 }
 

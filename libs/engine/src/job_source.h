@@ -3,8 +3,8 @@
 // The bytes of a job's image: those that were looked at first, then the rest.
 
 #include <cstdint>
+#include <memory>
 #include <span>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/byte_stream.h"
@@ -31,14 +31,16 @@ class JobSource final : public base::ByteSource {
 
   // Reads ahead up to `bytes`; they will come from Read() again. Whether that is the whole file.
   absl::StatusOr<bool> Peek(uint64_t bytes);
-  std::span<const uint8_t> peeked() const { return peeked_; }
+  std::span<const uint8_t> peeked() const { return {peeked_.get(), peeked_bytes_}; }
 
   absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override;
 
  private:
   base::ByteSource& rest_;
   const base::CancelToken& token_;
-  std::vector<uint8_t> peeked_;
+  // Not set to zero first.
+  std::unique_ptr<uint8_t[]> peeked_;
+  size_t peeked_bytes_ = 0;
   size_t used_ = 0;
   bool ended_ = false;
 };

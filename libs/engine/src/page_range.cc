@@ -3,6 +3,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <memory>
+#include <new>
+
 namespace histeq::engine {
 namespace {
 
@@ -38,12 +41,25 @@ PageRange PageRange::Reserve(uint64_t bytes) {
   return range;
 }
 
+PageRange PageRange::FromHeap(uint64_t bytes) {
+  PageRange range;
+  if (bytes == 0) return range;
+  const uint64_t page = RoundUp(1);
+  const uint64_t size = RoundUp(bytes);
+  range.heap_.reset(new (std::nothrow) uint8_t[size + page]);
+  if (range.heap_ == nullptr) return range;
+  const uint64_t address = reinterpret_cast<uintptr_t>(range.heap_.get());
+  range.data_ = range.heap_.get() + (RoundTo(address, page) - address);
+  range.size_ = size;
+  return range;
+}
+
 PageRange::~PageRange() {
   if (mapped_ != nullptr) munmap(mapped_, mapped_size_);
 }
 
 void PageRange::Discard(uint64_t offset, uint64_t bytes) const {
-  madvise(data_ + offset, RoundUp(bytes), MADV_DONTNEED);
+  if (heap_ == nullptr) madvise(data_ + offset, RoundUp(bytes), MADV_DONTNEED);
 }
 
 }  // namespace histeq::engine

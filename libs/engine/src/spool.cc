@@ -16,6 +16,9 @@
 namespace histeq::engine {
 namespace {
 
+// An arena of this size is not given back piece by piece.
+constexpr uint64_t kSmallArenaBytes = 2 << 20;
+
 // 0, or the error.
 int WriteAll(int fd, std::span<const uint8_t> bytes, uint64_t offset) {
   while (!bytes.empty()) {
@@ -50,8 +53,9 @@ Spool::Spool(uint32_t count, uint64_t segment_bytes, base::MemoryBudget* budget,
       segment_bytes_(PageRange::RoundUp(segment_bytes)),
       entries_(count) {
   if (budget_ == nullptr || budget_->limit_bytes() <= 0) return;
-  arena_ = PageRange::Reserve(
-      std::min(count * segment_bytes_, static_cast<uint64_t>(budget_->limit_bytes())));
+  const uint64_t bytes =
+      std::min(count * segment_bytes_, static_cast<uint64_t>(budget_->limit_bytes()));
+  arena_ = bytes <= kSmallArenaBytes ? PageRange::FromHeap(bytes) : PageRange::Reserve(bytes);
 }
 
 Spool::~Spool() {

@@ -27,6 +27,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   // The services of a cluster are not behind the proxy that http_proxy names.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, 16 << 10);
+  // Of messages that are to leave together with the next one.
+  arguments.SetInt(GRPC_ARG_HTTP2_WRITE_BUFFER_SIZE, 512 << 10);
   arguments.SetMaxReceiveMessageSize(static_cast<int>(kMaxMessageBytes));
   arguments.SetMaxSendMessageSize(static_cast<int>(kMaxMessageBytes));
   if (int descriptor = -1;

@@ -21,9 +21,10 @@ absl::Status BadAnswer(const std::string& what) {
 
 // Every operation of a stream, with a deadline.
 template <typename Stream, typename Message>
-bool Write(GuardedCall& call, Stream& stream, const Message& message) {
+bool Write(GuardedCall& call, Stream& stream, const Message& message,
+           const grpc::WriteOptions& options = {}) {
   call.Begin();
-  const bool written = stream.Write(message);
+  const bool written = stream.Write(message, options);
   call.Pause();
   return written;
 }
@@ -162,17 +163,20 @@ absl::StatusOr<codec::Fragment> CallTransformSegment(v1::Worker::StubInterface& 
 absl::StatusOr<engine::ProcessedImage> CallProcessImage(v1::Worker::StubInterface& stub,
                                                         GuardedCall& call,
                                                         const ProcessRequest& request) {
+  // The call, its header, a small file and the half-close leave in one piece.
+  call.context().set_initial_metadata_corked(true);
   const auto stream = stub.ProcessImage(&call.context());
   v1::ProcessImageRequest message;
   *message.mutable_header() = request.header;
-  bool open = Write(call, *stream, message);
+  bool open = Write(call, *stream, message, grpc::WriteOptions().set_buffer_hint());
   for (size_t at = 0; open && at < request.file.size();) {
     const size_t length = std::min(request.chunk_bytes, request.file.size() - at);
     FillChunk(request.file.subspan(at, length), at, *message.mutable_chunk());
     at += length;
-    open = Write(call, *stream, message);
+    grpc::WriteOptions options;
+    if (at == request.file.size()) options.set_last_message();
+    open = Write(call, *stream, message, options);
   }
-  if (open) stream->WritesDone();
 
   engine::ProcessedImage result;
   bool finished = false;

@@ -570,6 +570,7 @@ absl::StatusOr<engine::ProcessedImage> RemoteExecutor::ProcessImage(
   Claimant claimant;
   // The file, and a result that is about as long.
   claimant.need_bytes = 2 * file.size() + work_bytes;
+  claimant.takes_any = true;
   const std::shared_ptr<void> wake = token.OnCancel([&] {
     std::lock_guard lock(pool->mutex);
     claimant.changed.notify_all();

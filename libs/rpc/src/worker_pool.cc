@@ -42,6 +42,16 @@ void WorkerPool::State::NotifyAll() {
   for (Claimant* claimant : claimants) claimant->changed.notify_all();
 }
 
+void WorkerPool::State::NotifyFree(const Claimant& claimant) {
+  const bool free = std::any_of(workers.begin(), workers.end(), [](const auto& entry) {
+    return entry.second->used < entry.second->info.slots;
+  });
+  if (!free) return;
+  for (Claimant* other : claimants) {
+    if (other != &claimant && other->wants) other->changed.notify_all();
+  }
+}
+
 void WorkerPool::State::Enter(Claimant& claimant) { claimants.push_back(&claimant); }
 
 void WorkerPool::State::Leave(Claimant& claimant) {
@@ -50,12 +60,9 @@ void WorkerPool::State::Leave(Claimant& claimant) {
 }
 
 void WorkerPool::State::SetWants(Claimant& claimant, bool wants) {
-  if (claimant.wants && !wants) {
-    for (Claimant* other : claimants) {
-      if (other != &claimant && other->wants) other->changed.notify_all();
-    }
-  }
+  const bool gave_up = claimant.wants && !wants;
   claimant.wants = wants;
+  if (gave_up) NotifyFree(claimant);
 }
 
 bool WorkerPool::State::Usable(const PooledWorker& worker, uint64_t bytes) const {
@@ -113,16 +120,23 @@ std::shared_ptr<PooledWorker> WorkerPool::State::TryAcquire(Claimant& claimant,
   ++best->used;
   ++claimant.held;
   // Now it may be their turn for what is left.
-  for (Claimant* other : claimants) {
-    if (other != &claimant && other->wants) other->changed.notify_all();
-  }
+  NotifyFree(claimant);
   return best;
 }
 
 void WorkerPool::State::Release(Claimant& claimant, PooledWorker& worker) {
   --worker.used;
   --claimant.held;
-  NotifyAll();
+  // Of those who take any place the first is enough: it takes this one, or leaves, and either wakes
+  // the others when a place is left. All of them would wake for every small job.
+  bool woken = false;
+  for (Claimant* other : claimants) {
+    if (other->takes_any) {
+      if (woken || !other->wants || !Usable(worker, other->need_bytes)) continue;
+      woken = true;
+    }
+    other->changed.notify_all();
+  }
 }
 
 void WorkerPool::State::Punish(PooledWorker& worker, absl::Duration time) {
@@ -154,12 +168,17 @@ void WorkerPool::Update(const PoolWorker& worker) {
     const auto found = state_->workers.find(worker.name);
     if (found != state_->workers.end() && found->second->info.address == worker.address) {
       PooledWorker& known = *found->second;
+      // What is free there is news only after a refusal: places are counted here.
+      bool news = known.info.slots != worker.slots || known.info.draining != worker.draining ||
+                  known.info.memory_bytes != worker.memory_bytes ||
+                  known.info.storages != worker.storages;
       known.info = worker;
       if (known.refused && worker.free_slots > 0) {
         known.refused = false;
         known.held_until = -absl::InfiniteDuration();
+        news = true;
       }
-      state_->NotifyAll();
+      if (news) state_->NotifyAll();
       return;
     }
   }

@@ -58,6 +58,9 @@ struct Claimant {
   uint32_t held = 0;
   // Would take one more now.
   bool wants = false;
+  // Takes one place, on any worker, and waits for nothing else: when one place comes free, one of
+  // these is woken.
+  bool takes_any = false;
   // Something changed that may give it a place.
   std::condition_variable changed;
 };
@@ -68,6 +71,8 @@ struct WorkerPool::State {
 
   absl::Duration Now() const { return clock.Monotonic(); }
   void NotifyAll();
+  // Wakes whoever but `claimant` wants a place, when there is one.
+  void NotifyFree(const Claimant& claimant);
   void Enter(Claimant& claimant);
   void Leave(Claimant& claimant);
   // Says whether `claimant` wants another place; others may be waiting for its turn to pass.

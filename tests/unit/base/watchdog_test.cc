@@ -53,6 +53,18 @@ TEST_CASE("an alarm that is moved, or gone, does not ring") {
   CHECK(rings == 0);
 }
 
+TEST_CASE("alarms ring in whatever order they came") {
+  Watchdog watchdog(SystemClock());
+  std::promise<void> first, second, third;
+  const auto late = watchdog.ArmAfter(absl::Milliseconds(60), [&] { third.set_value(); });
+  const auto middle = watchdog.ArmAfter(absl::Milliseconds(30), [&] { second.set_value(); });
+  const auto early = watchdog.ArmAfter(absl::Milliseconds(1), [&] { first.set_value(); });
+  first.get_future().wait();
+  second.get_future().wait();
+  const auto later = watchdog.ArmAfter(absl::Hours(1), [] {});
+  third.get_future().wait();
+}
+
 TEST_CASE("the end of an alarm waits for its callback") {
   Watchdog watchdog(SystemClock());
   std::promise<void> entered, leave;

@@ -288,6 +288,36 @@ TEST_CASE("a source that breaks is read on from where it broke") {
   CHECK((job.result == LocalResult(source, EqualizeOperation())));
 }
 
+TEST_CASE("a small source that comes with its lease is not asked for") {
+  Fixture f;
+  const std::string source = ReadPicture("rocket.jpg");
+  std::string announced;
+  std::vector<uint64_t> offsets;
+  f.frontend.Change([](FakeJobQueue::Script& script) { script.inline_source_bytes = 1 << 20; });
+  SECTION("whole") {}
+  SECTION("one that is damaged is read again") {
+    f.frontend.Change([](FakeJobQueue::Script& script) { script.corrupt_inline_source = 1; });
+    offsets = {0};
+  }
+  SECTION("one that is not what was uploaded ends the job") {
+    announced = histeq::testing::Sha256Of("something else");
+  }
+  f.frontend.AddJob("job", source, EqualizeOperation(), announced);
+  f.StartCoordinator();
+  if (!announced.empty()) {
+    REQUIRE(f.frontend.WaitForFailure("job", absl::Seconds(60)));
+    const auto job = f.frontend.job("job");
+    CHECK(job.failures[0].outcome() == v1::FailJobRequest::OUTCOME_PERMANENT);
+    CHECK(job.failures[0].error().reason() == "SOURCE_CHANGED");
+    CHECK(job.completions == 0);
+    return;
+  }
+  REQUIRE(f.frontend.WaitForState("job", v1::JOB_STATE_SUCCEEDED, absl::Seconds(60)));
+  const auto job = f.frontend.job("job");
+  CHECK(job.source_offsets == offsets);
+  CHECK((job.result == LocalResult(source, EqualizeOperation())));
+}
+
 TEST_CASE("a source that cannot be read where it is damaged ends the attempt") {
   Fixture f;
   f.frontend.AddJob("job", ReadPicture("hubble_deep_field.jpg"), EqualizeOperation());

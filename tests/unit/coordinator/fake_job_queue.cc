@@ -204,6 +204,15 @@ grpc::Status FakeJobQueue::LeaseJob(grpc::ServerContext* context,
       if (image.unread()) image.clear_sha256();
       if (job.modify_time.has_value()) *image.mutable_modify_time() = *job.modify_time;
       *lease.mutable_operation() = job.operation;
+      if (script_.inline_source_bytes > 0 &&
+          job.source.size() <=
+              std::min(script_.inline_source_bytes, request->max_inline_source_bytes())) {
+        lease.mutable_source()->set_data(job.source);
+        lease.mutable_source()->set_crc32c(base::Crc32c(AsBytes(job.source)));
+        if (TakeOne(script_.corrupt_inline_source)) {
+          (*lease.mutable_source()->mutable_data())[job.source.size() / 2] ^= 1;
+        }
+      }
       if (!job.reference.empty()) {
         lease.mutable_reference()->set_id(job.id + "-reference");
         lease.mutable_reference()->set_size_bytes(job.reference.size());

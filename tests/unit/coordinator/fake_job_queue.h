@@ -59,6 +59,10 @@ class FakeJobQueue final : private v1::JobQueue::Service {
 
   // What goes wrong. Counts go down by one each time that it did.
   struct Script {
+    // Sources up to this size come with their leases, when the coordinator asks for that.
+    uint64_t inline_source_bytes = 0;
+    // One bit of such a source is turned after its checksum was made.
+    int corrupt_inline_source = 0;
     // ReadSource breaks with `source_error` after so many bytes of the stream.
     int break_source = 0;
     uint64_t break_source_after = 0;

@@ -131,6 +131,34 @@ TEST_CASE("who has gone gets no job") {
   CHECK(harness.GetJob(job).state() == v1::JOB_STATE_QUEUED);
 }
 
+TEST_CASE("a small source comes with its lease when that is asked for") {
+  const std::string file = TestFile("camera.png");
+  const v1::Operation operation = Equalize();
+  uint64_t limit = 256 << 10, asked = file.size();
+  bool comes = false;
+  SECTION("it just fits") { comes = true; }
+  SECTION("nobody asked") { asked = 0; }
+  SECTION("it is larger than was asked for") { --asked; }
+  SECTION("it is larger than the frontend gives") { limit = file.size() - 1; }
+  Harness harness([&](auto& options) { options.max_inline_source_bytes = limit; });
+  harness.Upload(file, "camera.png", &operation);
+  v1::LeaseJobRequest request;
+  request.set_coordinator("c");
+  request.mutable_wait()->set_seconds(30);
+  request.set_max_inline_source_bytes(asked);
+  v1::LeaseJobResponse response;
+  REQUIRE(Outcome(Call(harness.queue(), &Stub::LeaseJob, request, &response)) == "OK");
+  REQUIRE(response.has_lease());
+  REQUIRE(response.lease().has_source() == comes);
+  if (comes) {
+    CHECK(response.lease().source().has_crc32c());
+    CHECK(rpc::CheckChunk(response.lease().source(), 0).ok());
+    CHECK((response.lease().source().data() == file));
+  }
+  // It can be read in any case.
+  CHECK((ReadSource(harness, response.lease()).bytes == file));
+}
+
 TEST_CASE("the source of a leased job") {
   Harness harness;
   const v1::Operation operation = Equalize();

@@ -2,7 +2,10 @@
 
 #include "rpc/worker_pool.h"
 
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <thread>
+#include <vector>
 
 #include "../../../libs/rpc/src/worker_pool_state.h"
 
@@ -68,6 +71,45 @@ TEST_CASE("whoever has fewer places has the next") {
     f.state->SetWants(f.b, false);
   }
   CHECK(f.Take(f.a) != nullptr);
+}
+
+TEST_CASE("nobody who wants a place sleeps while one is free") {
+  WorkerPool pool;
+  const std::shared_ptr<WorkerPool::State> state = pool.state();
+  pool.Update(Worker("one", 1));
+  pool.Update(Worker("two", 2));
+  std::atomic<bool> slept = false;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      Claimant claimant;
+      claimant.takes_any = i > 0;
+      std::unique_lock lock(state->mutex);
+      state->Enter(claimant);
+      for (int turn = 0; turn < 300 && !slept; ++turn) {
+        state->SetWants(claimant, true);
+        std::shared_ptr<PooledWorker> worker = state->TryAcquire(claimant);
+        // Some have enough of it.
+        while (worker == nullptr && (i != 1 || turn % 3 != 0)) {
+          if (claimant.changed.wait_for(lock, std::chrono::seconds(60)) ==
+              std::cv_status::timeout) {
+            slept = true;
+            break;
+          }
+          worker = state->TryAcquire(claimant);
+        }
+        state->SetWants(claimant, false);
+        if (worker == nullptr) continue;
+        lock.unlock();
+        std::this_thread::yield();
+        lock.lock();
+        state->Release(claimant, *worker);
+      }
+      state->Leave(claimant);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(!slept);
 }
 
 TEST_CASE("what a claimant cannot use it does not keep from others") {

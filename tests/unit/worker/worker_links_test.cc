@@ -171,7 +171,7 @@ TEST_CASE("a worker tells all its coordinators, at once what changes, and leaves
   CHECK(one.WaitFor(kAttached));
   CHECK(two.WaitFor(kAttached));
   f.free_slots = 1;
-  f.links->Wake();
+  f.links->Wake(/*urgent=*/false);
   // The interval is a minute, the patience too: without the wake this fails.
   CHECK(one.WaitFor([](FakeCoordinator& c) { return c.last.free_slots() == 1; }));
   CHECK(two.WaitFor([](FakeCoordinator& c) { return c.last.free_slots() == 1; }));
@@ -213,7 +213,7 @@ TEST_CASE("a name stands for as many coordinators as it has addresses, now and l
   f.Resolve({two.address()});
   f.SetResolves(true);
   f.free_slots = 1;
-  f.links->Wake();
+  f.links->Wake(/*urgent=*/false);
   CHECK(one.WaitFor([](FakeCoordinator& c) { return c.last.free_slots() == 1 && c.open == 1; }));
   one.Stop();
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
