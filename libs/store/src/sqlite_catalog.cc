@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -25,6 +26,7 @@
 #include "random_id.h"
 #include "read_pool.h"
 #include "schema.h"
+#include "small_uploads.h"
 #include "sqlite_db.h"
 #include "store/location.h"
 #include "store_error.h"
@@ -122,7 +124,8 @@ class SqliteCatalog final : public Catalog {
         generator_(std::random_device{}()),
         leases_(*options_.clock, limits_.lease_ttl),
         work_(*options_.clock),
-        writes_(std::move(db)),
+        small_uploads_(limits_.small_upload_bytes, limits_.max_small_uploads),
+        writes_(std::move(db), [this](Database& written) { KeepCounts(written); }),
         readers_(file) {}
 
   // What is kept in memory beside the database. Before any other call.
@@ -205,7 +208,12 @@ class SqliteCatalog final : public Catalog {
 
   // OK while the file has room for more images and jobs, beyond what those that are there need.
   absl::Status CheckRoom(Database& db) const;
-  absl::Status CheckQueue(Database& db) const;
+  absl::Status CheckQueue(uint64_t queued) const;
+  // After a transaction, for those who read.
+  void KeepCounts(Database& db);
+  // An upload that stays in memory; nothing: it must be kept in the database, or is there.
+  absl::StatusOr<std::optional<UploadRecord>> BeginSmallUpload(const UploadHeader& header,
+                                                               const std::string& blob_key);
   absl::Status CheckReference(Database& db, const JobSpec& spec) const;
   // Whoever has the image can read the reference too.
   absl::Status CheckReferencePlace(Database& db, const JobSpec& spec,
@@ -260,6 +268,10 @@ class SqliteCatalog final : public Catalog {
   LeaseBook leases_;
   WorkSignal work_;
   HintHub hints_;
+  SmallUploads small_uploads_;
+  // As of the last transaction.
+  std::atomic<uint64_t> queued_{0};
+  std::atomic<uint64_t> running_{0};
   mutable std::mutex coordinators_mutex_;
   std::map<std::string, std::string> coordinators_;
   // Coordinators that were refused a lease because of what they hold. Only within a
@@ -292,7 +304,16 @@ absl::Status SqliteCatalog::Load() {
   }
   HISTEQ_ASSIGN_OR_RETURN(const auto waiting, FindNextWaiting(db));
   if (waiting.has_value()) work_.Ready(*waiting - Now());
-  return absl::OkStatus();
+  // For the counts.
+  return writes_.Run([](WriteContext&) { return absl::OkStatus(); });
+}
+
+void SqliteCatalog::KeepCounts(Database& db) {
+  const absl::StatusOr<QueueCounts> counts = ReadLiveJobs(db);
+  // It reads memory: nothing else can be wrong with it than a want of that.
+  if (!counts.ok()) return;
+  queued_ = counts->queued;
+  running_ = counts->running;
 }
 
 // ---- Uploads
@@ -317,8 +338,7 @@ absl::Status SqliteCatalog::CheckRoom(Database& db) const {
                     {{"limit", std::to_string(limit)}, {"actual", std::to_string(bytes)}});
 }
 
-absl::Status SqliteCatalog::CheckQueue(Database& db) const {
-  HISTEQ_ASSIGN_OR_RETURN(const uint64_t queued, CountJobRows(db, JobState::kQueued));
+absl::Status SqliteCatalog::CheckQueue(uint64_t queued) const {
   if (queued < limits_.max_queued_jobs) return absl::OkStatus();
   base::ErrorDetail detail;
   detail.reason = "QUEUE_FULL";
@@ -390,8 +410,51 @@ absl::StatusOr<UploadRecord> SqliteCatalog::DescribeUpload(Database& db, UploadR
   return std::move(row.upload);
 }
 
+absl::StatusOr<std::optional<UploadRecord>> SqliteCatalog::BeginSmallUpload(
+    const UploadHeader& header, const std::string& blob_key) {
+  if (!small_uploads_.Takes(header)) return std::optional<UploadRecord>();
+  UploadRecord fresh;
+  fresh.header = header;
+  fresh.blob_key = blob_key;
+  fresh.touch_time = Now();
+  auto begun = small_uploads_.Begin(fresh);
+  if (!begun.has_value()) return std::optional<UploadRecord>();
+  UploadRecord& upload = begun->upload;
+  const bool is_new = upload.blob_key == blob_key;
+  const auto check = [&]() -> absl::StatusOr<bool> {
+    HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+    Database& db = snapshot.db();
+    // Looked for after it was put into memory: whoever finishes an upload does it the other way
+    // round, so that it is seen here or there.
+    if (!begun->verified) {
+      HISTEQ_ASSIGN_OR_RETURN(const auto row, FindUpload(db, header.upload_id));
+      if (row.has_value()) return false;
+    }
+    const std::string field = Difference(upload.header, header);
+    if (!field.empty()) return Reused("UPLOAD_ID_REUSED", header.upload_id, field);
+    if (header.job.has_value()) {
+      HISTEQ_RETURN_IF_ERROR(CheckReference(db, *header.job));
+      HISTEQ_RETURN_IF_ERROR(CheckQueue(queued_));
+    }
+    if (is_new) HISTEQ_RETURN_IF_ERROR(CheckRoom(db));
+    return true;
+  };
+  const absl::StatusOr<bool> here = check();
+  if (!here.ok() || !*here) {
+    if (is_new || here.ok()) small_uploads_.RemoveUnverified(header.upload_id);
+    if (!here.ok()) return here.status();
+    return std::optional<UploadRecord>();
+  }
+  small_uploads_.Verify(header.upload_id);
+  upload.touch_time = fresh.touch_time;
+  small_uploads_.Touch(header.upload_id, upload.touch_time);
+  return std::optional<UploadRecord>(std::move(upload));
+}
+
 absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& header,
                                                         const std::string& blob_key) {
+  HISTEQ_ASSIGN_OR_RETURN(auto small, BeginSmallUpload(header, blob_key));
+  if (small.has_value()) return *std::move(small);
   return Write([&](WriteContext& context) -> absl::StatusOr<UploadRecord> {
     Database& db = context.db;
     HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(db, header.upload_id));
@@ -404,10 +467,14 @@ absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& head
         if (!upload.image.has_value()) return ImageNotFound(image_id);
         return upload;
       }
+    } else if (const auto other = small_uploads_.Find(header.upload_id); other.has_value()) {
+      const std::string field = Difference(other->header, header);
+      return Reused("UPLOAD_ID_REUSED", header.upload_id, field);
     }
     if (header.job.has_value()) {
       HISTEQ_RETURN_IF_ERROR(CheckReference(db, *header.job));
-      HISTEQ_RETURN_IF_ERROR(CheckQueue(db));
+      HISTEQ_ASSIGN_OR_RETURN(const QueueCounts counts, ReadLiveJobs(db));
+      HISTEQ_RETURN_IF_ERROR(CheckQueue(counts.queued));
     }
     if (row.has_value()) {
       row->upload.touch_time = Now();
@@ -418,16 +485,17 @@ absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& head
       return std::move(row->upload);
     }
     HISTEQ_RETURN_IF_ERROR(CheckRoom(db));
-    UploadRecord upload;
-    upload.header = header;
-    upload.blob_key = blob_key;
-    upload.touch_time = Now();
-    HISTEQ_RETURN_IF_ERROR(InsertUpload(db, upload));
-    return upload;
+    UploadRow fresh;
+    fresh.upload.header = header;
+    fresh.upload.blob_key = blob_key;
+    fresh.upload.touch_time = Now();
+    HISTEQ_RETURN_IF_ERROR(InsertUpload(db, fresh));
+    return std::move(fresh.upload);
   });
 }
 
 absl::StatusOr<UploadRecord> SqliteCatalog::GetUpload(const std::string& upload_id) {
+  if (auto small = small_uploads_.Find(upload_id); small.has_value()) return *std::move(small);
   HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
   HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(snapshot.db(), upload_id));
   if (!row.has_value()) return UploadNotFound(upload_id);
@@ -480,7 +548,10 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
   job.storage = StorageOf(image);
   HISTEQ_RETURN_IF_ERROR(awaits ? derivation.AwaitInspection(job, reader_id)
                                 : derivation.Attach(job, image));
-  if (!IsFinal(job.state)) HISTEQ_RETURN_IF_ERROR(CheckQueue(db));
+  if (!IsFinal(job.state)) {
+    HISTEQ_ASSIGN_OR_RETURN(const QueueCounts counts, ReadLiveJobs(db));
+    HISTEQ_RETURN_IF_ERROR(CheckQueue(counts.queued));
+  }
   HISTEQ_RETURN_IF_ERROR(InsertJob(db, job, set_key));
   context.on_commit.push_back([this, id = job.id, ready = !job.blocked && !IsFinal(job.state)] {
     HintJob(id);
@@ -494,7 +565,12 @@ absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& up
   return Write([&](WriteContext& context) -> absl::StatusOr<FinishedUpload> {
     Database& db = context.db;
     HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(db, upload_id));
-    if (!row.has_value()) return UploadNotFound(upload_id);
+    const bool stored = row.has_value();
+    if (!stored) {
+      auto small = small_uploads_.Find(upload_id);
+      if (!small.has_value()) return UploadNotFound(upload_id);
+      row.emplace().upload = *std::move(small);
+    }
     FinishedUpload finished;
     if (row->upload.finished) {
       const std::string image_id = row->image_id;
@@ -505,6 +581,10 @@ absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& up
       finished.already_finished = true;
       return finished;
     }
+    // Begun twice at the same moment, under two headers.
+    if (stored && small_uploads_.Has(upload_id)) {
+      return Reused("UPLOAD_ID_REUSED", upload_id, "size_bytes");
+    }
     finished.image.id = "img-" + TimedHex128(Now());
     finished.image.name = row->upload.header.name;
     finished.image.facts = facts;
@@ -514,18 +594,24 @@ absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& up
       HISTEQ_ASSIGN_OR_RETURN(finished.job, Queue(context, finished.image, *row->upload.header.job,
                                                   UploadRequestId(upload_id)));
     }
+    row->image_id = finished.image.id;
+    if (finished.job.has_value()) row->job_id = finished.job->id;
+    if (!stored) {
+      HISTEQ_RETURN_IF_ERROR(InsertUpload(db, *row));
+      context.on_commit.push_back(
+          [this, upload_id] { small_uploads_.Take(upload_id, absl::InfiniteFuture()); });
+      return finished;
+    }
     HISTEQ_ASSIGN_OR_RETURN(Statement statement,
                             db.Prepare("UPDATE uploads SET image_id = ?, job_id = ? WHERE id = ?"));
-    HISTEQ_RETURN_IF_ERROR(statement.Bind(finished.image.id)
-                               .Bind(finished.job.has_value() ? finished.job->id : std::string())
-                               .Bind(upload_id)
-                               .Run());
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(row->image_id).Bind(row->job_id).Bind(upload_id).Run());
     return finished;
   });
 }
 
 absl::StatusOr<std::vector<UploadRecord>> SqliteCatalog::AbandonedUploads(absl::Time before) {
   HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  constexpr size_t kMaxAbandoned = 1000;
   std::vector<std::string> ids;
   {
     HISTEQ_ASSIGN_OR_RETURN(
@@ -538,7 +624,8 @@ absl::StatusOr<std::vector<UploadRecord>> SqliteCatalog::AbandonedUploads(absl::
       ids.push_back(row.Bytes(0));
     }
   }
-  std::vector<UploadRecord> uploads;
+  std::vector<UploadRecord> uploads =
+      small_uploads_.TouchedBefore(before, kMaxAbandoned - ids.size());
   for (const std::string& id : ids) {
     HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(snapshot.db(), id));
     if (row.has_value()) uploads.push_back(std::move(row->upload));
@@ -548,6 +635,15 @@ absl::StatusOr<std::vector<UploadRecord>> SqliteCatalog::AbandonedUploads(absl::
 
 absl::Status SqliteCatalog::RemoveUpload(const std::string& upload_id, absl::Time before) {
   return writes_.Run([&](WriteContext& context) -> absl::Status {
+    // A change too, so that it is before or after the one that finishes the upload; that one leaves
+    // it in memory until it is durable.
+    HISTEQ_ASSIGN_OR_RETURN(const auto row, FindUpload(context.db, upload_id));
+    if (!row.has_value()) {
+      const auto taken = small_uploads_.Take(upload_id, before);
+      if (!taken.has_value()) return UploadNotFound(upload_id);
+      context.on_rollback.push_back([this, taken] { small_uploads_.PutBack(*taken); });
+      return absl::OkStatus();
+    }
     HISTEQ_ASSIGN_OR_RETURN(
         Statement statement,
         context.db.Prepare(
@@ -881,6 +977,8 @@ absl::StatusOr<std::optional<std::string>> SqliteCatalog::GetImageStatistics(
 
 absl::StatusOr<Catalog::BlobUse> SqliteCatalog::UseOfBlob(const std::string& key,
                                                           const std::string& location) {
+  // Before the database, into which a finished upload comes before it goes from here.
+  if (small_uploads_.HasKey(key)) return BlobUse::kUpload;
   HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
   {
     HISTEQ_ASSIGN_OR_RETURN(
@@ -1020,13 +1118,7 @@ absl::Status SqliteCatalog::Release(WriteContext& context, const JobRecord& job)
   return absl::OkStatus();
 }
 
-absl::StatusOr<QueueCounts> SqliteCatalog::CountJobs() {
-  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
-  QueueCounts counts;
-  HISTEQ_ASSIGN_OR_RETURN(counts.queued, CountJobRows(snapshot.db(), JobState::kQueued));
-  HISTEQ_ASSIGN_OR_RETURN(counts.running, CountJobRows(snapshot.db(), JobState::kRunning));
-  return counts;
-}
+absl::StatusOr<QueueCounts> SqliteCatalog::CountJobs() { return QueueCounts{queued_, running_}; }
 
 // ---- Leases
 
@@ -1369,6 +1461,7 @@ absl::StatusOr<std::unique_ptr<Catalog>> OpenSqliteCatalog(const std::string& pa
     if (absl::Status status = CheckForDamage(*db, file); !status.ok()) return annotated(status);
   }
   if (absl::Status status = MigrateSchema(*db, file); !status.ok()) return annotated(status);
+  if (absl::Status status = CountLiveJobs(*db); !status.ok()) return annotated(status);
   if (options.max_file_bytes > 0) {
     HISTEQ_RETURN_IF_ERROR(db->Execute(fmt::format(
         "PRAGMA max_page_count = {}",
