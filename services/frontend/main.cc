@@ -47,6 +47,7 @@ int Main(int argc, char** argv) {
   double retry_backoff_s = absl::ToDoubleSeconds(options.catalog.backoff);
   double max_retry_backoff_s = absl::ToDoubleSeconds(options.catalog.max_backoff);
   double result_ttl_s = absl::ToDoubleSeconds(options.catalog.result_ttl);
+  double job_retention_s = absl::ToDoubleSeconds(options.catalog.job_retention);
   double expiry_interval_s = absl::ToDoubleSeconds(options.expiry_interval);
   const auto number = [&app](const std::string& name, auto& value, auto least, auto most,
                              const std::string& description) {
@@ -150,6 +151,12 @@ int Main(int argc, char** argv) {
       ->capture_default_str()
       ->type_name("SECONDS")
       ->check(CLI::Range(0.0, 1e10));
+  app.add_option("--job-retention-s", job_retention_s,
+                 "How long a job is remembered after it ended, and an upload's id after it was "
+                 "finished (0: for ever); when the catalog is full the oldest go earlier")
+      ->capture_default_str()
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 1e10));
   rpc::AddSizeOption(app, "--derivative-budget", options.catalog.derivative_budget_bytes,
                      "All results together; beyond it those go that were not used for longest (0: "
                      "no limit)");
@@ -178,6 +185,8 @@ int Main(int argc, char** argv) {
   options.full_disk_upload_retention = absl::Seconds(full_disk_upload_retention_s);
   options.catalog.result_ttl =
       result_ttl_s == 0 ? absl::InfiniteDuration() : absl::Seconds(result_ttl_s);
+  options.catalog.job_retention =
+      job_retention_s == 0 ? absl::InfiniteDuration() : absl::Seconds(job_retention_s);
   options.expiry_interval = absl::Seconds(expiry_interval_s);
   options.histogram_wait = absl::Seconds(histogram_wait_s);
   // Who is asked to report less often than a lease lasts loses it.

@@ -20,6 +20,7 @@
 #include "derivation.h"
 #include "hint_hub.h"
 #include "image_removal.h"
+#include "job_pruning.h"
 #include "job_transitions.h"
 #include "lease_book.h"
 #include "page_token.h"
@@ -97,8 +98,11 @@ bool SameSpec(const JobSpec& a, const JobSpec& b) {
   return a.operation == b.operation && a.reference_image_id == b.reference_image_id;
 }
 
-// The request of an upload's job; clients' ids have no colon.
-std::string UploadRequestId(const std::string& upload_id) { return "upload:" + upload_id; }
+bool IsFull(const absl::Status& status) {
+  if (!absl::IsResourceExhausted(status)) return false;
+  const auto detail = base::GetErrorDetail(status);
+  return detail.has_value() && detail->reason == "DISK_FULL";
+}
 
 std::string OperationDigest(const std::string& operation) {
   return ToBytes(Sha256Of({reinterpret_cast<const uint8_t*>(operation.data()), operation.size()}));
@@ -161,6 +165,7 @@ class SqliteCatalog final : public Catalog {
   absl::StatusOr<JobRecord> TakeBackRequest(const std::string& job_id,
                                             const std::string& request_id) override;
   absl::StatusOr<QueueCounts> CountJobs() override;
+  absl::StatusOr<ForgottenWork> ForgetFinished(uint32_t max_looks) override;
 
   absl::StatusOr<std::optional<Lease>> LeaseNext(const std::string& coordinator,
                                                  uint32_t max_running,
@@ -197,6 +202,24 @@ class SqliteCatalog final : public Catalog {
     if (!status.ok()) return status;
     return result;
   }
+
+  // Runs `body`, a whole call, again while the catalog has no room for it and jobs that are over
+  // can be forgotten.
+  template <typename Body>
+  auto MakingRoom(const Body& body) -> decltype(body()) {
+    constexpr int kMaxTries = 8;
+    for (int tries = 0;; ++tries) {
+      auto result = body();
+      if (options_.max_file_bytes == 0 || tries == kMaxTries || !IsFull(result.status())) {
+        return result;
+      }
+      const absl::StatusOr<bool> made = MakeRoom();
+      if (!made.ok() || !*made) return result;
+    }
+  }
+  // False: there is nothing to forget.
+  absl::StatusOr<bool> MakeRoom();
+  absl::StatusOr<ForgottenWork> Forget(JobPruning& pruning, absl::Time before, uint32_t max_looks);
 
   // As it is read back later: an answer and its repetition are the same.
   absl::Time Now() const { return FromMicros(ToMicros(options_.clock->Now())); }
@@ -274,6 +297,10 @@ class SqliteCatalog final : public Catalog {
   std::atomic<uint64_t> running_{0};
   mutable std::mutex coordinators_mutex_;
   std::map<std::string, std::string> coordinators_;
+  std::mutex pruning_mutex_;
+  JobPruning pruning_;
+  // The same for a catalog that is full, where more may go.
+  JobPruning full_pruning_;
   // Coordinators that were refused a lease because of what they hold. Only within a
   // change.
   std::set<std::string> at_limit_;
@@ -333,7 +360,9 @@ absl::Status SqliteCatalog::CheckRoom(Database& db) const {
   if (bytes < limit) return absl::OkStatus();
   return StoreError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
                     fmt::format("the catalog is full: {} of {} bytes are used, the rest is for the "
-                                "jobs that are there; delete images that are not needed",
+                                "jobs that are there; what ended a while ago is "
+                                "forgotten already: delete images that are not needed, or start "
+                                "with a larger limit",
                                 bytes, options_.max_file_bytes),
                     {{"limit", std::to_string(limit)}, {"actual", std::to_string(bytes)}});
 }
@@ -453,9 +482,10 @@ absl::StatusOr<std::optional<UploadRecord>> SqliteCatalog::BeginSmallUpload(
 
 absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& header,
                                                         const std::string& blob_key) {
-  HISTEQ_ASSIGN_OR_RETURN(auto small, BeginSmallUpload(header, blob_key));
+  HISTEQ_ASSIGN_OR_RETURN(auto small,
+                          MakingRoom([&] { return BeginSmallUpload(header, blob_key); }));
   if (small.has_value()) return *std::move(small);
-  return Write([&](WriteContext& context) -> absl::StatusOr<UploadRecord> {
+  const auto change = [&](WriteContext& context) -> absl::StatusOr<UploadRecord> {
     Database& db = context.db;
     HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(db, header.upload_id));
     if (row.has_value()) {
@@ -491,7 +521,8 @@ absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& head
     fresh.upload.touch_time = Now();
     HISTEQ_RETURN_IF_ERROR(InsertUpload(db, fresh));
     return std::move(fresh.upload);
-  });
+  };
+  return MakingRoom([&] { return Write(change); });
 }
 
 absl::StatusOr<UploadRecord> SqliteCatalog::GetUpload(const std::string& upload_id) {
@@ -602,9 +633,14 @@ absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& up
           [this, upload_id] { small_uploads_.Take(upload_id, absl::InfiniteFuture()); });
       return finished;
     }
-    HISTEQ_ASSIGN_OR_RETURN(Statement statement,
-                            db.Prepare("UPDATE uploads SET image_id = ?, job_id = ? WHERE id = ?"));
-    HISTEQ_RETURN_IF_ERROR(statement.Bind(row->image_id).Bind(row->job_id).Bind(upload_id).Run());
+    HISTEQ_ASSIGN_OR_RETURN(
+        Statement statement,
+        db.Prepare("UPDATE uploads SET image_id = ?, job_id = ?, touch_time = ? WHERE id = ?"));
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(row->image_id)
+                               .Bind(row->job_id)
+                               .Bind(ToMicros(Now()))
+                               .Bind(upload_id)
+                               .Run());
     return finished;
   });
 }
@@ -712,12 +748,13 @@ absl::Status SqliteCatalog::FailLiveJobs(WriteContext& context, const std::strin
 }
 
 absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistration& registration) {
-  return Write([&](WriteContext& context) -> absl::StatusOr<RegisteredImage> {
+  const auto change = [&](WriteContext& context) -> absl::StatusOr<RegisteredImage> {
     Database& db = context.db;
     const std::string& id = registration.image_id;
     RegisteredImage registered;
     HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, id));
     bool read = true;
+    if (!image.has_value() || registration.job.has_value()) HISTEQ_RETURN_IF_ERROR(CheckRoom(db));
     if (image.has_value()) {
       if (image->facts.location != registration.location) {
         base::ErrorDetail detail;
@@ -741,7 +778,6 @@ absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistrat
       }
       registered.image = *std::move(image);
     } else {
-      HISTEQ_RETURN_IF_ERROR(CheckRoom(db));
       registered.image.id = id;
       registered.image.name = registration.name;
       registered.image.facts.location = registration.location;
@@ -768,7 +804,8 @@ absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistrat
       }
     }
     return registered;
-  });
+  };
+  return MakingRoom([&] { return Write(change); });
 }
 
 absl::Status SqliteCatalog::KeepInspected(Database& db, const JobRecord& job,
@@ -998,7 +1035,7 @@ absl::StatusOr<Catalog::BlobUse> SqliteCatalog::UseOfBlob(const std::string& key
 absl::StatusOr<JobRecord> SqliteCatalog::CreateJob(const std::string& request_id,
                                                    const std::string& image_id,
                                                    const JobSpec& spec) {
-  return Write([&](WriteContext& context) -> absl::StatusOr<JobRecord> {
+  const auto change = [&](WriteContext& context) -> absl::StatusOr<JobRecord> {
     HISTEQ_ASSIGN_OR_RETURN(const auto request, FindRequest(context.db, request_id));
     if (request.has_value()) {
       HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobComplete(context.db, request->job_id));
@@ -1014,7 +1051,8 @@ absl::StatusOr<JobRecord> SqliteCatalog::CreateJob(const std::string& request_id
     if (!image.has_value()) return ImageNotFound(image_id);
     HISTEQ_RETURN_IF_ERROR(CheckRoom(context.db));
     return Queue(context, *image, spec, request_id);
-  });
+  };
+  return MakingRoom([&] { return Write(change); });
 }
 
 absl::StatusOr<JobRecord> SqliteCatalog::GetJob(const std::string& job_id) {
@@ -1116,6 +1154,48 @@ absl::Status SqliteCatalog::Release(WriteContext& context, const JobRecord& job)
         });
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<ForgottenWork> SqliteCatalog::Forget(JobPruning& pruning, absl::Time before,
+                                                    uint32_t max_looks) {
+  ForgottenWork forgotten;
+  // Most looks find nothing, and cost no transaction. What is final stays so.
+  JobPruning::Found jobs;
+  std::vector<std::string> uploads;
+  {
+    HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+    HISTEQ_ASSIGN_OR_RETURN(jobs, pruning.Look(snapshot.db(), before, max_looks));
+    HISTEQ_ASSIGN_OR_RETURN(uploads, FindFinishedUploads(snapshot.db(), before, max_looks));
+  }
+  forgotten.more = jobs.more || uploads.size() == max_looks;
+  if (jobs.job_ids.empty() && uploads.empty()) return forgotten;
+  HISTEQ_ASSIGN_OR_RETURN(const Pruned pruned, Write([&](WriteContext& context) {
+                            return Prune(context.db, jobs.job_ids, uploads);
+                          }));
+  forgotten.jobs = pruned.jobs;
+  forgotten.uploads = pruned.uploads;
+  return forgotten;
+}
+
+absl::StatusOr<ForgottenWork> SqliteCatalog::ForgetFinished(uint32_t max_looks) {
+  if (limits_.job_retention == absl::InfiniteDuration()) return ForgottenWork();
+  const std::lock_guard lock(pruning_mutex_);
+  return Forget(pruning_, Now() - limits_.job_retention, max_looks);
+}
+
+absl::StatusOr<bool> SqliteCatalog::MakeRoom() {
+  constexpr uint32_t kLooksAtOnce = 256;
+  constexpr int kMaxLooks = 64;
+  const std::lock_guard lock(pruning_mutex_);
+  // Jobs that wait for long may stand before those that are over.
+  for (int i = 0; i < kMaxLooks; ++i) {
+    HISTEQ_ASSIGN_OR_RETURN(
+        const ForgottenWork forgotten,
+        Forget(full_pruning_, Now() - limits_.full_job_retention, kLooksAtOnce));
+    if (forgotten.jobs + forgotten.uploads > 0) return true;
+    if (!forgotten.more) break;
+  }
+  return false;
 }
 
 absl::StatusOr<QueueCounts> SqliteCatalog::CountJobs() { return QueueCounts{queued_, running_}; }

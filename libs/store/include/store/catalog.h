@@ -36,6 +36,10 @@ struct CatalogLimits {
   absl::Duration result_ttl = absl::Hours(24 * 7);
   // Bytes of all results together; beyond it those go that were not used for longest. 0: no limit.
   uint64_t derivative_budget_bytes = 0;
+  // How long a job is remembered after it ended, and an upload after it was finished. While the
+  // catalog is full the oldest go earlier, but not those of the last `full_job_retention`.
+  absl::Duration job_retention = absl::Hours(24 * 7);
+  absl::Duration full_job_retention = absl::Minutes(1);
   // Largest page of a list, and the size of a page when none is asked for.
   uint32_t max_page_size = 1000;
   uint32_t default_page_size = 100;
@@ -111,6 +115,13 @@ struct RegisteredImage {
   std::optional<JobRecord> inspection;
 };
 
+struct ForgottenWork {
+  uint64_t jobs = 0;
+  uint64_t uploads = 0;
+  // There is more to look at.
+  bool more = false;
+};
+
 struct RemovedImages {
   // The image that was asked for first, then what was made of it.
   std::vector<ImageRecord> images;
@@ -145,7 +156,7 @@ struct CatalogHint {
 };
 
 // Thread-safe. Calls block until the change is durable. Errors of every call:
-// - RESOURCE_EXHAUSTED DISK_FULL: the disk is full; nothing was changed.
+// - RESOURCE_EXHAUSTED DISK_FULL: the disk, or the catalog, is full; nothing was changed.
 // - DATA_LOSS CATALOG_DAMAGED: the database cannot be read.
 // - UNAVAILABLE: the catalog is closing.
 // - INTERNAL CATALOG_IO: any other failure; nothing was changed.
@@ -266,6 +277,12 @@ class Catalog {
                                                     const std::string& request_id) = 0;
 
   virtual absl::StatusOr<QueueCounts> CountJobs() = 0;
+
+  // Forgets jobs that ended longer than the retention ago, with their requests and what they left
+  // noted as failed, and uploads that were finished so long ago: their ids are as if never used.
+  // The latest job that read a registered file stays as long as its image. Looks at no more than
+  // `max_looks` jobs and uploads, and goes on there with the next call.
+  virtual absl::StatusOr<ForgottenWork> ForgetFinished(uint32_t max_looks) = 0;
 
   // ---- Leases. A call with an epoch that is not the job's current one changes nothing.
 
