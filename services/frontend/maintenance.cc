@@ -107,13 +107,14 @@ void Maintenance::ExpireImages() {
     const auto expired = catalog_.ExpireImages(
         [this](const std::string& id) { return uses_.InUse(id); }, kExpireAtOnce);
     status = expired.status();
-    if (!expired.ok() || expired->images.empty()) break;
+    if (!expired.ok()) break;
     images += expired->images.size();
     blobs += expired->freed_locations.size();
     // What cannot be deleted now is swept later.
     for (const std::string& location : expired->freed_locations) {
       status.Update(blobs_.Delete(location));
     }
+    if (!expired->more) break;
   }
   Note("expiry_failed", status, expiry_error_);
   if (images == 0) return;

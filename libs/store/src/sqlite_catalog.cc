@@ -38,6 +38,10 @@ namespace histeq::store {
 namespace {
 
 constexpr int64_t kPageBytes = 4096;
+constexpr std::pair<int64_t, int64_t> kOldest{std::numeric_limits<int64_t>::min(), 0};
+// In one transaction.
+constexpr uint32_t kMaxExpiryLooks = 1000;
+constexpr size_t kMaxDerivatives = 1000;
 constexpr int64_t kNewest = std::numeric_limits<int64_t>::max();
 
 absl::Status NotFound(const std::string& what, const std::string& reason, const std::string& id) {
@@ -246,6 +250,8 @@ class SqliteCatalog final : public Catalog {
                                   const JobSpec& spec, const std::string& request_id);
   // The job that reads the unread image, or why none does.
   absl::StatusOr<JobRecord> FindReader(Database& db, const ImageRecord& image) const;
+  // What waits until the unread image is read.
+  absl::Status AddWaiting(Database& db, ImageDescription& description) const;
   // Whether a registered file must be read (again).
   absl::StatusOr<bool> WantsReading(Database& db, const ImageRecord& image,
                                     const FileRegistration& registration) const;
@@ -297,6 +303,9 @@ class SqliteCatalog final : public Catalog {
   std::atomic<uint64_t> running_{0};
   mutable std::mutex coordinators_mutex_;
   std::map<std::string, std::string> coordinators_;
+  // How far ExpireImages has looked, (time, seq). Only within a change.
+  std::pair<int64_t, int64_t> expire_cursor_ = kOldest;
+  std::pair<int64_t, int64_t> use_cursor_ = kOldest;
   std::mutex pruning_mutex_;
   JobPruning pruning_;
   // The same for a catalog that is full, where more may go.
@@ -870,11 +879,15 @@ absl::StatusOr<ImageDescription> SqliteCatalog::DescribeImage(const std::string&
   }
   HISTEQ_ASSIGN_OR_RETURN(Statement row,
                           db.Prepare("SELECT operation, job_id, image_id FROM derivatives WHERE "
-                                     "source_image_id = ? ORDER BY seq LIMIT 1000"));
-  row.Bind(image_id);
+                                     "source_image_id = ? ORDER BY seq LIMIT ?"));
+  row.Bind(image_id).Bind(static_cast<int64_t>(kMaxDerivatives + 1));
   while (true) {
     HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
-    if (!more) return description;
+    if (!more) break;
+    if (description.derivatives.size() == kMaxDerivatives) {
+      description.more_derivatives = true;
+      break;
+    }
     DerivativeRecord derivative;
     derivative.operation = row.Bytes(0);
     derivative.job_id = row.Bytes(1);
@@ -884,14 +897,49 @@ absl::StatusOr<ImageDescription> SqliteCatalog::DescribeImage(const std::string&
       // Between the two statements it was removed.
       if (!derivative.image.has_value()) continue;
     } else {
-      HISTEQ_ASSIGN_OR_RETURN(const auto job, FindJob(db, derivative.job_id));
+      HISTEQ_ASSIGN_OR_RETURN(auto job, FindJob(db, derivative.job_id));
       if (!job.has_value() || job->state == JobState::kCancelled) continue;
       // Likewise: it is there with the next look.
       derivative.state = job->state == JobState::kSucceeded ? JobState::kRunning : job->state;
       if (job->state == JobState::kFailed) derivative.error = job->error;
+      if (job->state == JobState::kQueued) {
+        job->spec = JobSpec();
+        derivative.job = std::move(job);
+      }
     }
     description.derivatives.push_back(std::move(derivative));
   }
+  if (!description.image.unread) return description;
+  HISTEQ_RETURN_IF_ERROR(AddWaiting(db, description));
+  return description;
+}
+
+absl::Status SqliteCatalog::AddWaiting(Database& db, ImageDescription& description) const {
+  std::set<std::string> listed;
+  for (const DerivativeRecord& derivative : description.derivatives) {
+    listed.insert(derivative.operation);
+  }
+  HISTEQ_ASSIGN_OR_RETURN(auto waiting,
+                          ListJobRows(db, JobState::kQueued, description.image.id, kNewest,
+                                      kMaxDerivatives, limits_.max_page_bytes));
+  std::reverse(waiting.begin(), waiting.end());
+  for (NumberedJob& numbered : waiting) {
+    JobRecord& job = numbered.job;
+    if (!job.blocked || job.spec.inspects) continue;
+    const std::vector<JobOutput> outputs = std::exchange(job.spec, JobSpec()).outputs;
+    for (const JobOutput& output : outputs) {
+      if (!listed.insert(output.operation).second) continue;
+      if (description.derivatives.size() == kMaxDerivatives) {
+        description.more_derivatives = true;
+        return absl::OkStatus();
+      }
+      DerivativeRecord& derivative = description.derivatives.emplace_back();
+      derivative.operation = output.operation;
+      derivative.job_id = job.id;
+      derivative.job = job;
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<RemovedImages> SqliteCatalog::DeleteImage(const std::string& image_id) {
@@ -958,31 +1006,43 @@ absl::StatusOr<RemovedImages> SqliteCatalog::ExpireImages(
     Database& db = context.db;
     RemovedImages removed;
     const absl::Time now = Now();
-    constexpr int64_t kOldest = std::numeric_limits<int64_t>::min();
-    std::pair<int64_t, int64_t> cursor{kOldest, 0};
-    while (removed.images.size() < max_images) {
+    uint32_t looks = 0;
+    const auto goes_on = [&] {
+      if (removed.images.size() < max_images && looks++ < kMaxExpiryLooks) return true;
+      removed.more = true;
+      return false;
+    };
+    // One pass that began elsewhere than at the oldest ends there.
+    bool whole = expire_cursor_ == kOldest;
+    while (goes_on()) {
       HISTEQ_ASSIGN_OR_RETURN(
           const bool more,
           RemoveNext(db,
                      "SELECT seq, id, expire_time FROM images WHERE expire_time IS NOT NULL AND "
                      "(expire_time, seq) > (?, ?) AND expire_time <= ? ORDER BY expire_time, seq "
                      "LIMIT 1",
-                     now, in_use, cursor, removed));
-      if (!more) break;
+                     now, in_use, expire_cursor_, removed));
+      if (more) continue;
+      expire_cursor_ = kOldest;
+      if (std::exchange(whole, true)) break;
     }
-    if (limits_.derivative_budget_bytes == 0) return removed;
-    cursor = {kOldest, 0};
-    while (removed.images.size() < max_images) {
+    if (limits_.derivative_budget_bytes == 0 || removed.more) return removed;
+    whole = use_cursor_ == kOldest;
+    while (goes_on()) {
       HISTEQ_ASSIGN_OR_RETURN(const uint64_t bytes, DerivedBytes(db));
-      if (bytes <= limits_.derivative_budget_bytes) break;
+      if (bytes <= limits_.derivative_budget_bytes) {
+        use_cursor_ = kOldest;
+        break;
+      }
       HISTEQ_ASSIGN_OR_RETURN(
           const bool more,
           RemoveNext(db,
                      "SELECT seq, id, use_time FROM images WHERE tag <> '' AND (use_time, seq) > "
                      "(?, ?) AND use_time <= ? ORDER BY use_time, seq LIMIT 1",
-                     absl::FromUnixMicros(std::numeric_limits<int64_t>::max() / 2), in_use, cursor,
-                     removed));
-      if (!more) break;
+                     now - limits_.derivative_grace, in_use, use_cursor_, removed));
+      if (more) continue;
+      use_cursor_ = kOldest;
+      if (std::exchange(whole, true)) break;
     }
     return removed;
   });

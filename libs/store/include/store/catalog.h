@@ -36,6 +36,9 @@ struct CatalogLimits {
   absl::Duration result_ttl = absl::Hours(24 * 7);
   // Bytes of all results together; beyond it those go that were not used for longest. 0: no limit.
   uint64_t derivative_budget_bytes = 0;
+  // A result that was made or used so short ago stays, whatever the budget: who asked for it must
+  // have the time to fetch it.
+  absl::Duration derivative_grace = absl::Minutes(1);
   // How long a job is remembered after it ended, and an upload after it was finished. While the
   // catalog is full the oldest go earlier, but not those of the last `full_job_retention`.
   absl::Duration job_retention = absl::Hours(24 * 7);
@@ -127,6 +130,8 @@ struct RemovedImages {
   std::vector<ImageRecord> images;
   // Where bytes lie that nothing refers to any more: for the caller to delete.
   std::vector<std::string> freed_locations;
+  // Of ExpireImages: there is more to look at.
+  bool more = false;
 };
 
 // Numbers as in histeq.v1.FailJobRequest.Outcome.
@@ -224,7 +229,8 @@ class Catalog {
   virtual absl::StatusOr<RemovedImages> DeleteImage(const std::string& image_id) = 0;
 
   // Forgets images whose time has come, and, while results take more than the budget, those not
-  // used for longest; at most `max_images`, 0 in the answer when there is nothing left to do. Left
+  // used for longest; at most `max_images`, and after looking at no more than 1000; `more` in the
+  // answer says that another call goes on. Left
   // alone is what a job that is not final needs, and what `in_use` says of an id; it is called on
   // another thread and must not call the catalog.
   virtual absl::StatusOr<RemovedImages> ExpireImages(
