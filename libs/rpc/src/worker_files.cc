@@ -14,6 +14,7 @@
 #include "rpc/guarded_call.h"
 #include "rpc/operation_convert.h"
 #include "rpc/proto_convert.h"
+#include "rpc/segment_convert.h"
 #include "worker_pool_state.h"
 
 namespace histeq::rpc {
@@ -55,6 +56,7 @@ std::optional<absl::Duration> RefusedFor(const absl::Status& status) {
 
 // Whether another try, there or elsewhere, may end differently.
 bool IsFault(const absl::Status& status) {
+  if (ReasonOf(status) == "ROOT_MISSING") return false;
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
@@ -239,7 +241,8 @@ absl::StatusOr<WorkerFiles::Processed> WorkerFiles::Process(const WorkerFile& fi
   FillContext(options_, *header.mutable_context());
   *header.mutable_operation() = ToProto(operation);
   header.set_size_bytes(size);
-  header.set_max_pixels(limits.max_pixels);
+  FillLimits(limits, header);
+  header.set_max_file_bytes(file.max_bytes);
   header.set_location(file.location);
   header.set_sha256(file.sha256);
   if (file.modify_time.has_value()) *header.mutable_modify_time() = ToProto(*file.modify_time);

@@ -2,6 +2,8 @@
 
 #include "rpc/worker_files.h"
 
+#include <zlib.h>
+
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -89,14 +91,15 @@ struct Fixture {
             .sha256 = {}};
   }
   absl::StatusOr<rpc::WorkerFiles::Processed> Process(const rpc::WorkerFile& file,
-                                                      engine::Operation::Kind kind) {
+                                                      engine::Operation::Kind kind,
+                                                      const codec::DecodeLimits& limits = {}) {
     engine::Operation operation;
     operation.kind = kind;
     rpc::WorkerFilesOptions options;
     options.hold_back = absl::Milliseconds(10);
     rpc::WorkerFiles files(pool, options);
     sink.all.clear();
-    return files.Process(file, operation, {}, sink, {});
+    return files.Process(file, operation, limits, sink, {});
   }
   absl::StatusOr<engine::InspectedFile> Inspect(const std::string& name) {
     auto processed = Process(File(name), engine::Operation::Kind::kInspect);
@@ -243,6 +246,46 @@ TEST_CASE("a storage that nobody has, and a file that is too large to be done wh
   const auto unreachable = f.Process(known, kEqualize);
   CHECK(unreachable.status().code() == absl::StatusCode::kUnavailable);
   CHECK(ReasonOf(unreachable.status()) != "STORAGE_GONE");
+}
+
+TEST_CASE("a worker keeps the coordinator's limits, not its own") {
+  Fixture f;
+  const rpc::WorkerFile known = f.Known("moon.png");
+  const auto reason = [&](const codec::DecodeLimits& limits) {
+    const std::string inspected = ReasonOf(f.Process(known, kInspect, limits).status());
+    CHECK(ReasonOf(f.Process(known, kEqualize, limits).status()) == inspected);
+    return inspected;
+  };
+  CHECK(reason({.max_dimension = 511}) == "IMAGE_TOO_LARGE");
+  CHECK(f.Process(known, kInspect, {.max_dimension = 512}).ok());
+  // A text of 1000 bytes before the pixels.
+  std::string text("\0\0\3\xe8tEXta\0", 10);
+  text += std::string(998, 'x');
+  uint32_t crc = static_cast<uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(text.data() + 4),
+                                             static_cast<uInt>(text.size() - 4)));
+  for (int shift = 24; shift >= 0; shift -= 8) text += static_cast<char>(crc >> shift);
+  f.Write("text.png", f.moon.substr(0, 33) + text + f.moon.substr(33));
+  const rpc::WorkerFile with_text = f.Known("text.png");
+  CHECK(ReasonOf(f.Process(with_text, kEqualize, {.max_metadata_bytes = 500}).status()) ==
+        "METADATA_TOO_LARGE");
+  rpc::WorkerFile bounded = known;
+  bounded.max_bytes = f.moon.size();
+  CHECK(f.Process(bounded, kInspect).ok());
+  bounded.max_bytes = f.moon.size() - 1;
+  CHECK(ReasonOf(f.Process(bounded, kInspect).status()) == "FILE_TOO_LARGE");
+}
+
+TEST_CASE("a storage whose folder is away for a while is nobody's fault") {
+  Fixture f;
+  const rpc::WorkerFile known = f.Known("moon.png");
+  const fs::path away = f.folder.string() + "-away";
+  fs::rename(f.folder, away);
+  CHECK(ReasonOf(f.Process(known, kInspect).status()) == "ROOT_MISSING");
+  absl::Status status;
+  f.Read(known, 0, status);
+  CHECK(ReasonOf(status) == "ROOT_MISSING");
+  fs::rename(away, f.folder);
+  CHECK(f.Process(known, kInspect).ok());
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ struct WorkerFile {
   std::optional<absl::Time> modify_time;
   // 32 bytes, or empty: any. Compared by Process; whoever reads what Open gives compares itself.
   std::string sha256;
+  // A larger one is refused by Process (FILE_TOO_LARGE); 0: none is too large.
+  uint64_t max_bytes = 0;
 };
 
 struct WorkerFilesOptions {
