@@ -23,6 +23,7 @@
 #include "job_pruning.h"
 #include "job_transitions.h"
 #include "lease_book.h"
+#include "log_vfs.h"
 #include "page_token.h"
 #include "random_id.h"
 #include "read_pool.h"
@@ -281,8 +282,16 @@ class SqliteCatalog final : public Catalog {
                                                            const std::string& id) const;
 
   void HintJob(const std::string& job_id) { hints_.Notify({CatalogHint::Kind::kJob, job_id}); }
-  void HintWork(absl::Duration delay) {
-    work_.Ready(delay);
+  // `job` is queued, and not blocked. Only after a change, before the next one.
+  void HintWork(const JobRecord& job) {
+    const absl::Duration delay =
+        job.not_before.has_value() ? *job.not_before - Now() : absl::ZeroDuration();
+    // Only some have a storage, and some have all that they may.
+    if (delay > absl::ZeroDuration() || !job.storage.empty() || !at_limit_.empty()) {
+      work_.Ready(delay);
+    } else {
+      work_.ReadyForAny();
+    }
     if (delay <= absl::ZeroDuration()) hints_.Notify({CatalogHint::Kind::kWork, {}});
   }
 
@@ -593,9 +602,9 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
     HISTEQ_RETURN_IF_ERROR(CheckQueue(counts.queued));
   }
   HISTEQ_RETURN_IF_ERROR(InsertJob(db, job, set_key));
-  context.on_commit.push_back([this, id = job.id, ready = !job.blocked && !IsFinal(job.state)] {
-    HintJob(id);
-    if (ready) HintWork(absl::ZeroDuration());
+  context.on_commit.push_back([this, job] {
+    HintJob(job.id);
+    if (!job.blocked && !IsFinal(job.state)) HintWork(job);
   });
   return requested(std::move(job));
 }
@@ -1207,11 +1216,10 @@ absl::Status SqliteCatalog::Release(WriteContext& context, const JobRecord& job)
   HISTEQ_ASSIGN_OR_RETURN(const std::vector<JobRecord> changed,
                           DerivationOf(context.db).Release(job));
   for (const JobRecord& waiter : changed) {
-    context.on_commit.push_back(
-        [this, id = waiter.id, ready = waiter.state == JobState::kQueued && !waiter.blocked] {
-          HintJob(id);
-          if (ready) HintWork(absl::ZeroDuration());
-        });
+    context.on_commit.push_back([this, waiter] {
+      HintJob(waiter.id);
+      if (waiter.state == JobState::kQueued && !waiter.blocked) HintWork(waiter);
+    });
   }
   return absl::OkStatus();
 }
@@ -1305,7 +1313,8 @@ absl::StatusOr<std::optional<Lease>> SqliteCatalog::LeaseNext(
           db.Prepare("SELECT count(*) FROM jobs WHERE state = 2 AND coordinator = ?"));
       HISTEQ_RETURN_IF_ERROR(row.Bind(coordinator).Step().status());
       if (row.Int(0) >= static_cast<int64_t>(max_running)) {
-        at_limit_.insert(coordinator);
+        // One of its threads may have been woken for a job that another coordinator can have.
+        if (at_limit_.insert(coordinator).second) work_.PassOn();
         return std::optional<Lease>();
       }
     }
@@ -1362,16 +1371,16 @@ std::vector<LeaseVerdict> SqliteCatalog::Renew(const std::string& coordinator,
 
 absl::Status SqliteCatalog::EndLease(WriteContext& context, const JobRecord& job) {
   HISTEQ_RETURN_IF_ERROR(UpdateJob(context.db, job, JobState::kRunning, job.epoch));
-  context.on_commit.push_back(
-      [this, id = job.id, epoch = job.epoch, state = job.state, not_before = job.not_before] {
-        const std::string holder = leases_.Remove(id, epoch);
-        HintJob(id);
-        // To those who wait it looks as if a job had become ready.
-        if (at_limit_.erase(holder) > 0) HintWork(absl::ZeroDuration());
-        if (state == JobState::kQueued) {
-          HintWork(not_before.has_value() ? *not_before - Now() : absl::ZeroDuration());
-        }
-      });
+  context.on_commit.push_back([this, job] {
+    const std::string holder = leases_.Remove(job.id, job.epoch);
+    HintJob(job.id);
+    if (at_limit_.erase(holder) > 0) {
+      // To those who wait it looks as if a job had become ready.
+      work_.Ready(absl::ZeroDuration());
+      hints_.Notify({CatalogHint::Kind::kWork, {}});
+    }
+    if (job.state == JobState::kQueued) HintWork(job);
+  });
   return Release(context, job);
 }
 
@@ -1584,7 +1593,7 @@ absl::Status UseWriteAheadLog(Database& db, const std::string& file) {
 absl::StatusOr<std::unique_ptr<Catalog>> OpenSqliteCatalog(const std::string& path,
                                                            const SqliteCatalogOptions& options) {
   HISTEQ_ASSIGN_OR_RETURN(const std::string file, ResolveFolder(path));
-  HISTEQ_ASSIGN_OR_RETURN(auto db, Database::Open(file, false));
+  HISTEQ_ASSIGN_OR_RETURN(auto db, Database::Open(file, false, LogVfsName()));
   const auto annotated = [&file](const absl::Status& status) {
     return base::Annotate(status, "catalog " + file);
   };

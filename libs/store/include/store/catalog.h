@@ -303,7 +303,9 @@ class Catalog {
   // WaitForWork, and no job is missed.
   virtual uint64_t WorkGeneration() const = 0;
 
-  // Waits until the generation is no longer `seen`, a back-off ends, or `timeout` has passed.
+  // Waits until the generation is no longer `seen`, a back-off ends, or `timeout` has passed. Of
+  // those who wait when a job becomes ready that each of them may have, one wakes, and should call
+  // LeaseNext: the others may go on waiting until their timeout.
   virtual void WaitForWork(uint64_t seen, absl::Duration timeout) = 0;
 
   // The leased job with its image and reference, for reading the source.
