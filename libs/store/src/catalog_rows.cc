@@ -476,7 +476,6 @@ absl::StatusOr<std::vector<NumberedJob>> ListJobRows(Database& db, std::optional
 uint64_t JobBytes(const JobRecord& job) {
   constexpr uint64_t kFixedBytes = 512;
   uint64_t bytes = kFixedBytes + job.spec.operation.size() + job.image_name.size();
-  for (const JobOutput& output : job.spec.outputs) bytes += output.operation.size() + 64;
   if (!job.error.has_value()) return bytes;
   bytes += job.error->reason.size() + job.error->message.size();
   for (const auto& [key, value] : job.error->metadata) bytes += key.size() + value.size() + 8;
