@@ -394,6 +394,10 @@ absl::Status GrpcWorkerService::Process(
   const codec::DecodeLimits limits = rpc::LimitsOf(header);
   std::optional<store::RootedFile> stored;
   if (!header.location().empty()) {
+    // Whatever the file system does: this worker does not hang.
+    v1::ProcessImageResponse heard;
+    heard.mutable_chunk();
+    if (!call.Write(stream, heard)) return Ended(call, "it was answered");
     absl::StatusOr<store::RootedFile> opened = OpenStored(storage_, header);
     HISTEQ_RETURN_IF_ERROR(opened.status());
     stored.emplace(*std::move(opened));

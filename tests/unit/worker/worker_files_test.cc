@@ -4,12 +4,14 @@
 
 #include <zlib.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "engine/thread_executor.h"
 #include "rpc/operation_convert.h"
@@ -273,6 +275,73 @@ TEST_CASE("a worker keeps the coordinator's limits, not its own") {
   CHECK(f.Process(bounded, kInspect).ok());
   bounded.max_bytes = f.moon.size() - 1;
   CHECK(ReasonOf(f.Process(bounded, kInspect).status()) == "FILE_TOO_LARGE");
+}
+
+// Hears nothing of images until it is woken; then the real worker answers.
+class HangingWorker final : private v1::Worker::Service {
+ public:
+  explicit HangingWorker(v1::Worker::Service& real) : real_(real) {
+    rpc::ServerOptions options;
+    options.services = {this};
+    auto started = rpc::Server::Start(options);
+    REQUIRE(started.ok());
+    server_ = *std::move(started);
+  }
+  ~HangingWorker() override {
+    Wake();
+    server_.reset();
+  }
+  std::string address() const { return server_->local_address(); }
+  void Wake() { awake_.Cancel(absl::CancelledError("awake")); }
+  int asked() const { return asked_; }
+
+ private:
+  grpc::Status ProcessImage(grpc::ServerContext* context,
+                            grpc::ServerReaderWriter<v1::ProcessImageResponse,
+                                                     v1::ProcessImageRequest>* stream) override {
+    ++asked_;
+    while (!awake_.token().cancelled() && !context->IsCancelled()) {
+      awake_.token().WaitFor(absl::Milliseconds(10)).IgnoreError();
+    }
+    return real_.ProcessImage(context, stream);
+  }
+
+  v1::Worker::Service& real_;
+  std::atomic<int> asked_ = 0;
+  base::CancelSource awake_;
+  std::unique_ptr<rpc::Server> server_;
+};
+
+TEST_CASE("a worker that hangs does not keep those who ask for its files") {
+  Fixture f;
+  const rpc::WorkerFile known = f.Known("moon.png");
+  HangingWorker hanging(dynamic_cast<v1::Worker::Service&>(*f.worker->worker->service()));
+  f.pool.Remove("w");
+  f.pool.Update({.name = "hanging",
+                 .address = hanging.address(),
+                 .slots = 2,
+                 .free_slots = 2,
+                 .memory_bytes = 256 << 20,
+                 .free_memory_bytes = 256 << 20,
+                 .storages = {"disk"}});
+  rpc::WorkerFilesOptions options;
+  options.stall_timeout = absl::Hours(1);
+  options.answer_timeout = absl::Milliseconds(50);
+  options.hold_back = absl::Hours(1);
+  engine::Operation inspect;
+  inspect.kind = kInspect;
+  rpc::WorkerFiles files(f.pool, options);
+  CHECK(ReasonOf(files.Process(known, inspect, {}, f.sink, {}).status()) == "STORAGE_GONE");
+  CHECK(hanging.asked() == 1);
+  // While it is held back nobody waits for it.
+  CHECK(ReasonOf(files.Process(known, inspect, {}, f.sink, {}).status()) == "STORAGE_GONE");
+  CHECK(hanging.asked() == 1);
+  // Another worker that has the storage is asked all the same; and a worker that takes long after
+  // it has answered is waited for.
+  f.Update({"disk"});
+  rpc::WorkerFilesOptions patient;
+  patient.hold_back = absl::Hours(1);
+  CHECK(rpc::WorkerFiles(f.pool, patient).Process(known, inspect, {}, f.sink, {}).ok());
 }
 
 TEST_CASE("a storage whose folder is away for a while is nobody's fault") {
