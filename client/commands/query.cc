@@ -60,24 +60,31 @@ std::string ErrorJson(const v1::JobError& error) {
                      JsonString(error.message()));
 }
 
+std::string WaitingJson(const std::string& waiting_for) {
+  return waiting_for.empty() ? "" : ",\"waiting_for\":" + JsonString(waiting_for);
+}
+
 std::string QueryJson(const Response& response) {
   std::string json = fmt::format(
       "{{\"id\":{},\"status\":{},\"original\":{{{}}}", JsonString(response.image().id()),
       JsonString(StatusName(response.state())), FileJson(response.image()));
   if (response.has_error()) json += ErrorJson(response.error());
+  json += WaitingJson(response.waiting_for());
+  if (response.more_derivatives()) json += ",\"more_derivatives\":true";
   json += ",\"derivatives\":[";
   for (int i = 0; i < response.derivatives_size(); ++i) {
     const Response::Derivative& derivative = response.derivatives(i);
     if (i > 0) json += ',';
-    json +=
-        fmt::format("{{\"operation\":{},\"status\":{},\"job\":{}",
-                    JsonString(OperationText(derivative.operation())),
-                    JsonString(StatusName(derivative.state())), JsonString(derivative.job_id()));
+    json += fmt::format("{{\"operation\":{},\"parameters\":{},\"status\":{},\"job\":{}",
+                        JsonString(OperationText(derivative.operation())),
+                        ToJson(derivative.operation()), JsonString(StatusName(derivative.state())),
+                        JsonString(derivative.job_id()));
     if (derivative.has_image()) {
       json += fmt::format(",\"id\":{},", JsonString(derivative.image().id()));
       json += FileJson(derivative.image());
     }
     if (derivative.has_error()) json += ErrorJson(derivative.error());
+    json += WaitingJson(derivative.waiting_for());
     json += '}';
   }
   return json + "]}";
@@ -88,13 +95,20 @@ std::string ErrorLine(const std::string& indent, const v1::JobError& error) {
                      Printable(error.message()));
 }
 
+std::string WaitingLine(const std::string& indent, const std::string& waiting_for) {
+  if (waiting_for.empty()) return "";
+  return fmt::format("{}waits for    {}\n", indent, Printable(waiting_for));
+}
+
 std::string QueryText(const Response& response) {
   std::string text = fmt::format("{:<12} {}\n", "status", StatusName(response.state()));
+  text += WaitingLine("", response.waiting_for());
   if (response.has_error()) text += ErrorLine("", response.error());
   text += ImageText(response.image());
   for (const Response::Derivative& derivative : response.derivatives()) {
     text += fmt::format("\n{}: {}\n", Printable(OperationText(derivative.operation())),
                         StatusName(derivative.state()));
+    text += WaitingLine("  ", derivative.waiting_for());
     if (derivative.has_error()) text += ErrorLine("  ", derivative.error());
     if (!derivative.has_image()) {
       text += fmt::format("  job          {}\n", Printable(derivative.job_id()));
@@ -108,6 +122,7 @@ std::string QueryText(const Response& response) {
     text += fmt::format("  sha256       {}\n  location     {}\n", Hex(image.sha256()),
                         Printable(image.location()));
   }
+  if (response.more_derivatives()) text += "\nThere are more.\n";
   return text;
 }
 
@@ -136,7 +151,9 @@ void AddQueryCommand(CLI::App& app, Action& chosen) {
       "\nStates: registered (nothing is asked for), queued, running, done, failed. With --json one "
       "object a line:\n"
       "  {\"id\": …, \"status\": \"done\", \"original\": {\"location\": …, \"sha256\": …}, "
-      "\"derivatives\": [{…}]}");
+      "\"derivatives\": [{…}]}\n"
+      "\"operation\" is for people; \"parameters\" is the operation with all that tells it from "
+      "others.");
   Choose(*command, chosen, flags, RunQuery);
 }
 

@@ -114,8 +114,10 @@ void AddRegisterCommand(CLI::App& app, Action& chosen) {
                    "node://NAME/PATH in the --storage-root NAME of a coordinator or worker")
       ->required();
   command
-      ->add_option("--process", flags->process,
-                   "What to make of it at once: equalize, thumbnail:SIZE; repeatable")
+      ->add_option(
+          "--process", flags->process,
+          "What to make of it at once: equalize, thumbnail:SIZE (of the equalized image when both "
+          "are asked for); repeatable")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("OPERATION")
@@ -123,7 +125,8 @@ void AddRegisterCommand(CLI::App& app, Action& chosen) {
   command->add_flag("--wait", flags->wait, "Follow the job to its end; exit code 1 when it fails");
   command->footer(
       "\nPrints the id of the job that makes what --process says, else of the one that reads the "
-      "file.\nThe file stays where it is. Registered again it is read again when it has changed.\n"
+      "file.\nWith equalize the thumbnails are made of the equalized image. The file stays where "
+      "it is. Registered again it is read again when it has changed.\n"
       "\nExamples:\n"
       "  histeq register img_100 file:///pictures/a/100.jpg --process thumbnail:256\n"
       "  histeq register scan-7 node://disk1/scans/7.png --process equalize --wait\n"

@@ -66,6 +66,12 @@ std::string OperationText(const v1::Operation& operation) {
       return fmt::format("thumbnail {}x{}", operation.thumbnail().width(),
                          operation.thumbnail().height());
     case v1::Operation::kDerive:
+      if (operation.derive().thumbnails_size() == 1) {
+        const v1::Thumbnail& thumbnail = operation.derive().thumbnails(0);
+        return fmt::format("{}thumbnail {}x{}",
+                           operation.derive().has_equalize() ? "equalize, " : "", thumbnail.width(),
+                           thumbnail.height());
+      }
       return fmt::format("{}{} thumbnails", operation.derive().has_equalize() ? "equalize, " : "",
                          operation.derive().thumbnails_size());
     case v1::Operation::kInspect:

@@ -104,6 +104,7 @@ void Display::Item::Job(const v1::Job& job) {
     if (job.state() == v1::JOB_STATE_QUEUED) Enter(Phase::kQueued);
     if (job.state() == v1::JOB_STATE_RUNNING) Enter(Phase::kWork);
     progress_.Clear();
+    waiting_for_ = job.waiting_for();
   }
   if (display_.options_.redraw) return;
   std::string line = fmt::format("{}: job {} {}", label_, job.id(), StateName(job.state()));
@@ -111,6 +112,9 @@ void Display::Item::Job(const v1::Job& job) {
   if (job.state() == v1::JOB_STATE_QUEUED && job.has_error()) {
     line += fmt::format(" again after {} of {} attempts: {}", job.attempts(), job.max_attempts(),
                         job.error().message());
+  }
+  if (job.state() == v1::JOB_STATE_QUEUED && !job.waiting_for().empty()) {
+    line += ", waits for " + job.waiting_for();
   }
   display_.Note(line);
 }
@@ -160,7 +164,8 @@ std::string Display::Item::Detail() const {
     case Phase::kWaiting:
       return "waiting";
     case Phase::kQueued:
-      return fmt::format("queued {}", Clock(seconds));
+      return fmt::format("queued {}{}", Clock(seconds),
+                         waiting_for_.empty() ? "" : ", waits for " + Printable(waiting_for_));
     case Phase::kUpload:
     case Phase::kDownload: {
       const auto moved = static_cast<double>(done_ - base_);

@@ -77,6 +77,8 @@ class Display {
     uint64_t base_ = 0;
     absl::Duration began_;
     v1::JobProgress progress_;
+    // While it is queued.
+    std::string waiting_for_;
     bool finished_ = false;
   };
   // `counted`: one of those of ExpectItems.

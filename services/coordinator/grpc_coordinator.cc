@@ -83,7 +83,9 @@ struct Coordinator::Parts {
                .stall_timeout = options.stall_timeout,
                .commit_timeout = options.commit_timeout}),
         storage(options.storage, pool,
-                {.coordinator = options.name, .stall_timeout = options.worker_stall_timeout}),
+                {.coordinator = options.name,
+                 .stall_timeout = options.worker_stall_timeout,
+                 .max_file_bytes = options.max_registered_bytes}),
         runner(
             queue, [this](const LeaseKey& key) { return MakeExecutor(key); }, storage, clock,
             options.jobs),
@@ -139,7 +141,7 @@ v1::CoordinatorInfo Coordinator::Parts::Describe() {
   info.set_draining(draining);
   info.set_version(options.version);
   info.set_simd_target(histeq::ActiveTargetName());
-  for (const std::string& name : options.storage.Names()) info.add_storages(name);
+  for (const std::string& name : options.storage.NamesThere()) info.add_storages(name);
   for (const WorkerRegistry::Attached& attached : registry.Workers()) {
     v1::WorkerInfo& worker = *info.add_workers();
     worker.set_name(attached.report.name);

@@ -41,6 +41,8 @@ struct CoordinatorOptions {
   uint32_t max_workers = 256;
   // Files that it reads itself.
   store::StorageRoots storage;
+  // Of a registered file that it reads, or has a worker read.
+  uint64_t max_registered_bytes = 64ull << 30;
   // Segments of a job on workers or finished out of order, at most.
   uint32_t segment_window = 32;
   // A segment on which nothing moves for so long goes to another worker.

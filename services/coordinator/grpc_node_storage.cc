@@ -7,12 +7,13 @@
 namespace histeq::coordinator {
 namespace {
 
-rpc::WorkerFile AtWorker(const NodeFile& file) {
+rpc::WorkerFile AtWorker(const NodeFile& file, uint64_t max_bytes = 0) {
   return {.location = file.location,
           .storage = file.storage,
           .size_bytes = file.size_bytes,
           .modify_time = file.modify_time,
-          .sha256 = file.sha256};
+          .sha256 = file.sha256,
+          .max_bytes = max_bytes};
 }
 
 }  // namespace
@@ -36,6 +37,7 @@ absl::StatusOr<NodeStorage::OpenFile> GrpcNodeStorage::Open(const LeaseKey& key,
     return open;
   }
   HISTEQ_ASSIGN_OR_RETURN(store::RootedFile here, roots_.OpenFile(file.storage, file.path));
+  HISTEQ_RETURN_IF_ERROR(store::CheckFileSize(here.stamp().size_bytes, options_.max_file_bytes));
   store::FileStamp meant = here.stamp();
   if (file.size_bytes.has_value()) meant.size_bytes = *file.size_bytes;
   if (file.modify_time.has_value()) meant.modify_time = *file.modify_time;
@@ -53,8 +55,9 @@ absl::StatusOr<NodeStorage::Processed> GrpcNodeStorage::ProcessAtWorker(
     const LeaseKey& key, const NodeFile& file, const engine::Operation& operation,
     const codec::DecodeLimits& limits, base::ByteSink& sink, const base::CancelToken& token) {
   rpc::WorkerFiles workers(pool_, WorkerOptions(key));
-  HISTEQ_ASSIGN_OR_RETURN(rpc::WorkerFiles::Processed processed,
-                          workers.Process(AtWorker(file), operation, limits, sink, token));
+  HISTEQ_ASSIGN_OR_RETURN(
+      rpc::WorkerFiles::Processed processed,
+      workers.Process(AtWorker(file, options_.max_file_bytes), operation, limits, sink, token));
   return Processed{.result = std::move(processed.result),
                    .inspected = std::move(processed.inspected)};
 }

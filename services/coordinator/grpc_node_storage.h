@@ -18,6 +18,8 @@ class GrpcNodeStorage final : public NodeStorage {
     // This coordinator's name.
     std::string coordinator;
     absl::Duration stall_timeout = absl::Seconds(20);
+    // Of any file.
+    uint64_t max_file_bytes = 64ull << 30;
   };
   // The others outlive it and its sources.
   GrpcNodeStorage(const store::StorageRoots& roots, rpc::WorkerPool& pool, Options options)

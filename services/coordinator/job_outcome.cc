@@ -12,6 +12,12 @@ std::string ReasonOf(const absl::Status& status) {
   return detail.has_value() ? detail->reason : std::string();
 }
 
+// Where the file lies is not there now.
+bool IsPlaceMissing(const absl::Status& status) {
+  const std::string reason = ReasonOf(status);
+  return reason == "STORAGE_GONE" || reason == "ROOT_MISSING";
+}
+
 }  // namespace
 
 std::string_view OutcomeName(Outcome outcome) {
@@ -30,7 +36,7 @@ std::string_view OutcomeName(Outcome outcome) {
 
 Outcome ClassifyFailure(const absl::Status& status) {
   // Not this attempt's fault: the job waits until the storage is back.
-  if (ReasonOf(status) == "STORAGE_GONE") return Outcome::kHandBack;
+  if (IsPlaceMissing(status)) return Outcome::kHandBack;
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kPermissionDenied:
@@ -52,7 +58,7 @@ bool IsLeaseGone(const absl::Status& status) {
 }
 
 bool IsWorthRepeating(const absl::Status& status) {
-  if (ReasonOf(status) == "STORAGE_GONE") return false;
+  if (IsPlaceMissing(status)) return false;
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:

@@ -91,6 +91,8 @@ int Main(int argc, char** argv) {
   number("--max-jpeg-scans", limits.max_jpeg_scans, 1, 1u << 20, "Scans of a progressive JPEG");
   rpc::AddSizeOption(app, "--max-metadata", limits.max_metadata_bytes,
                      "Metadata of an image that is carried over");
+  rpc::AddSizeOption(app, "--max-registered-size", options.max_registered_bytes,
+                     "Largest file in a storage root, here or at a worker");
   rpc::AddSizeOption(app, "--read-ahead", jobs.read_ahead_bytes,
                      "Bytes of each source that are fetched before the decoder wants them");
   rpc::AddSizeOption(app, "--small-image", jobs.small_image_bytes,

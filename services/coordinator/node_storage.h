@@ -34,6 +34,7 @@ struct NodeFile {
 };
 
 // Thread-safe. Errors of all calls: those of store::FileRoot::OpenFile, DATA_LOSS SOURCE_CHANGED,
+// INVALID_ARGUMENT FILE_TOO_LARGE,
 // and UNAVAILABLE STORAGE_GONE when neither this coordinator nor a live worker has the storage (any
 // more).
 class NodeStorage {

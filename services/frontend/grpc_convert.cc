@@ -14,6 +14,8 @@ constexpr size_t kMaxMessageBytes = 2048;
 constexpr size_t kMaxMetadata = 16;
 constexpr size_t kMaxMetadataBytes = 256;
 constexpr size_t kMaxStorages = 64;
+// Of GetImageResponse; a message has at most 2 MiB.
+constexpr size_t kMaxDescriptionBytes = 1 << 20;
 
 // Names that are none are left out: nothing can be registered there.
 std::vector<std::string> StoragesFromProto(
@@ -78,7 +80,6 @@ v1::Job ToProto(const store::JobRecord& job, const NodeRegistry& nodes) {
   proto.set_max_attempts(job.max_attempts);
   proto.set_epoch(job.epoch);
   proto.set_coordinator(job.coordinator);
-  if (job.blocked) proto.set_waiting_for("another job that makes some of its results");
   if (job.state == store::JobState::kSucceeded) {
     proto.set_result_image_id(job.result_image_id);
     for (const std::string& id : job.result_image_ids) proto.add_result_image_ids(id);
@@ -101,9 +102,18 @@ v1::JobError ToProto(const store::JobError& error) {
   return proto;
 }
 
-v1::GetImageResponse ToProto(const store::ImageDescription& description) {
+void LeaveOutHistogram(v1::Operation& operation) {
+  if (operation.has_equalize()) operation.mutable_equalize()->clear_reference_histogram();
+  if (operation.derive().has_equalize()) {
+    operation.mutable_derive()->mutable_equalize()->clear_reference_histogram();
+  }
+}
+
+v1::GetImageResponse ToProto(const store::ImageDescription& description,
+                             const NodeRegistry& nodes) {
   using Response = v1::GetImageResponse;
   Response proto;
+  size_t bytes = 0;
   *proto.mutable_image() = ToProto(description.image);
   const auto any = [&description](store::JobState state) {
     return std::any_of(
@@ -111,9 +121,15 @@ v1::GetImageResponse ToProto(const store::ImageDescription& description) {
         [state](const store::DerivativeRecord& derivative) { return derivative.state == state; });
   };
   for (const store::DerivativeRecord& derivative : description.derivatives) {
+    if (bytes > kMaxDescriptionBytes) {
+      proto.set_more_derivatives(true);
+      break;
+    }
     Response::Derivative& out = *proto.add_derivatives();
     out.mutable_operation()->ParseFromString(derivative.operation);
+    LeaveOutHistogram(*out.mutable_operation());
     out.set_job_id(derivative.job_id);
+    if (derivative.job.has_value()) out.set_waiting_for(WaitingFor(*derivative.job, nodes));
     switch (derivative.state) {
       case store::JobState::kQueued:
         out.set_state(Response::STATE_QUEUED);
@@ -133,7 +149,9 @@ v1::GetImageResponse ToProto(const store::ImageDescription& description) {
           *proto.mutable_error() = out.error();
         }
     }
+    bytes += out.ByteSizeLong();
   }
+  if (description.more_derivatives) proto.set_more_derivatives(true);
   proto.set_state(any(store::JobState::kFailed)      ? Response::STATE_FAILED
                   : any(store::JobState::kRunning)   ? Response::STATE_RUNNING
                   : any(store::JobState::kQueued)    ? Response::STATE_QUEUED
@@ -148,6 +166,15 @@ v1::GetImageResponse ToProto(const store::ImageDescription& description) {
       proto.set_state(Response::STATE_FAILED);
       if (inspection.error.has_value()) *proto.mutable_error() = ToProto(*inspection.error);
     }
+  }
+  if (proto.state() != Response::STATE_QUEUED) return proto;
+  // What the file's reading waits for says more than that the others wait for it.
+  if (description.image.unread && description.inspection.has_value()) {
+    proto.set_waiting_for(WaitingFor(*description.inspection, nodes));
+    return proto;
+  }
+  for (const Response::Derivative& derivative : proto.derivatives()) {
+    if (proto.waiting_for().empty()) proto.set_waiting_for(derivative.waiting_for());
   }
   return proto;
 }

@@ -17,7 +17,9 @@ v1::Image ToProto(const store::ImageRecord& image);
 // With what it waits for, as far as `nodes` knows.
 v1::Job ToProto(const store::JobRecord& job, const NodeRegistry& nodes);
 v1::JobError ToProto(const store::JobError& error);
-v1::GetImageResponse ToProto(const store::ImageDescription& description);
+v1::GetImageResponse ToProto(const store::ImageDescription& description, const NodeRegistry& nodes);
+// A list of jobs or derivatives has no room for it.
+void LeaveOutHistogram(v1::Operation& operation);
 v1::JobProgress ToProto(const store::JobProgress& progress);
 store::JobProgress FromProto(const v1::JobProgress& progress);
 // Texts are cut, so that a row of the catalog stays small.

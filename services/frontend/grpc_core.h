@@ -31,6 +31,8 @@ struct FrontendOptions {
   std::vector<std::string> file_roots;
   // One upload, one result.
   uint64_t max_upload_bytes = 64ull << 30;
+  // One registered file that the frontend sees itself.
+  uint64_t max_registered_bytes = 64ull << 30;
   codec::DecodeLimits decode;
   // Free bytes that stay on the disk; 0: none.
   uint64_t disk_reserve_bytes = 256ull << 20;

@@ -15,6 +15,7 @@
 #include "image_probe.h"
 #include "request_checks.h"
 #include "rpc/event_log.h"
+#include "store/file_roots.h"
 #include "store/location.h"
 
 namespace histeq::frontend {
@@ -68,6 +69,8 @@ absl::Status Register(FrontendCore& core, const ServerCall& call,
     registration.storage = location.node;
   } else {
     HISTEQ_ASSIGN_OR_RETURN(const store::RootedFile file, core.file_roots.OpenFile(location.path));
+    HISTEQ_RETURN_IF_ERROR(
+        store::CheckFileSize(file.stamp().size_bytes, core.options.max_registered_bytes));
     registration.size_bytes = file.stamp().size_bytes;
     registration.modify_time = file.stamp().modify_time;
   }

@@ -125,12 +125,7 @@ absl::Status ListJobsOf(FrontendCore& core, const v1::ListJobsRequest& request,
     v1::Job& proto = *response.add_jobs();
     proto = ToProto(job, core.nodes);
     // Up to 650 KB; GetJob has it.
-    if (proto.operation().has_equalize()) {
-      proto.mutable_operation()->mutable_equalize()->clear_reference_histogram();
-    }
-    if (proto.operation().derive().has_equalize()) {
-      proto.mutable_operation()->mutable_derive()->mutable_equalize()->clear_reference_histogram();
-    }
+    LeaveOutHistogram(*proto.mutable_operation());
   }
   response.set_next_page_token(page.next_page_token);
   return absl::OkStatus();
@@ -217,7 +212,7 @@ grpc::Status GrpcFrontendService::GetImage(grpc::ServerContext*, const v1::GetIm
   }
   const absl::StatusOr<store::ImageDescription> description =
       core_.catalog.DescribeImage(request->image_id());
-  if (description.ok()) *response = ToProto(*description);
+  if (description.ok()) *response = ToProto(*description, core_.nodes);
   return rpc::ToGrpc(description.status());
 }
 

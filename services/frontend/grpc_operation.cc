@@ -8,6 +8,7 @@
 #include "google/protobuf/message.h"
 #include "google/protobuf/unknown_field_set.h"
 #include "rpc/operation_convert.h"
+#include "store/sha256.h"
 
 namespace histeq::frontend {
 namespace {
@@ -47,7 +48,7 @@ absl::Status CheckKnown(const v1::Operation& operation) {
   return absl::OkStatus();
 }
 
-// All parameters set, except those that the method does not look at.
+// All parameters set, except those that the method does not look at. A histogram is named.
 v1::Equalize Canonical(const EqualizeParameters& parameters, const std::string& reference_id) {
   v1::Equalize proto = rpc::ToProto(parameters);
   const bool clahe = parameters.method == Method::kClahe;
@@ -62,6 +63,13 @@ v1::Equalize Canonical(const EqualizeParameters& parameters, const std::string& 
     proto.clear_percentile_high();
   }
   if (!reference_id.empty()) proto.set_reference_image_id(reference_id);
+  // Up to 650 KB, once for each result; the job's operation has it.
+  if (proto.has_reference_histogram()) {
+    const std::string counts = proto.reference_histogram().SerializeAsString();
+    proto.clear_reference();
+    proto.set_reference_histogram_sha256(store::ToBytes(
+        store::Sha256Of({reinterpret_cast<const uint8_t*>(counts.data()), counts.size()})));
+  }
   return proto;
 }
 

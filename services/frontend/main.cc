@@ -47,6 +47,8 @@ int Main(int argc, char** argv) {
   double retry_backoff_s = absl::ToDoubleSeconds(options.catalog.backoff);
   double max_retry_backoff_s = absl::ToDoubleSeconds(options.catalog.max_backoff);
   double result_ttl_s = absl::ToDoubleSeconds(options.catalog.result_ttl);
+  double derivative_grace_s = absl::ToDoubleSeconds(options.catalog.derivative_grace);
+  double job_retention_s = absl::ToDoubleSeconds(options.catalog.job_retention);
   double expiry_interval_s = absl::ToDoubleSeconds(options.expiry_interval);
   const auto number = [&app](const std::string& name, auto& value, auto least, auto most,
                              const std::string& description) {
@@ -82,6 +84,8 @@ int Main(int argc, char** argv) {
       ->default_str("none");
   rpc::AddSizeOption(app, "--max-upload-size", options.max_upload_bytes,
                      "Largest file, uploaded or brought as a result");
+  rpc::AddSizeOption(app, "--max-registered-size", options.max_registered_bytes,
+                     "Largest file below a --file-root that is registered");
   number("--max-pixels", options.decode.max_pixels, 1, UINT64_MAX / 2,
          "Largest image, in width x height");
   number("--max-dimension", options.decode.max_dimension, 1, 1u << 30, "Largest width and height");
@@ -153,9 +157,21 @@ int Main(int argc, char** argv) {
       ->capture_default_str()
       ->type_name("SECONDS")
       ->check(CLI::Range(0.0, 1e10));
+  app.add_option("--job-retention-s", job_retention_s,
+                 "How long a job is remembered after it ended, and an upload's id after it was "
+                 "finished (0: for ever); when the catalog is full the oldest go earlier")
+      ->capture_default_str()
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 1e10));
   rpc::AddSizeOption(app, "--derivative-budget", options.catalog.derivative_budget_bytes,
                      "All results together; beyond it those go that were not used for longest (0: "
                      "no limit)");
+  app.add_option("--derivative-grace-s", derivative_grace_s,
+                 "A result that was made or used so short ago stays, whatever --derivative-budget "
+                 "says")
+      ->capture_default_str()
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 1e8));
   seconds("--expiry-interval-s", expiry_interval_s,
           "Time between two looks at what has expired or is too much");
   if (const auto exit_code = program.Parse(argc, argv)) return *exit_code;
@@ -181,6 +197,9 @@ int Main(int argc, char** argv) {
   options.full_disk_upload_retention = absl::Seconds(full_disk_upload_retention_s);
   options.catalog.result_ttl =
       result_ttl_s == 0 ? absl::InfiniteDuration() : absl::Seconds(result_ttl_s);
+  options.catalog.derivative_grace = absl::Seconds(derivative_grace_s);
+  options.catalog.job_retention =
+      job_retention_s == 0 ? absl::InfiniteDuration() : absl::Seconds(job_retention_s);
   options.expiry_interval = absl::Seconds(expiry_interval_s);
   options.histogram_wait = absl::Seconds(histogram_wait_s);
   // Who is asked to report less often than a lease lasts loses it.

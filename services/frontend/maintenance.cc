@@ -11,6 +11,9 @@ namespace {
 
 // Bounds how long one transaction keeps the others waiting.
 constexpr uint32_t kExpireAtOnce = 100;
+constexpr uint32_t kForgetAtOnce = 256;
+// Bounds one look; the next one goes on.
+constexpr int kMaxForgetRounds = 400;
 
 }  // namespace
 
@@ -49,6 +52,7 @@ void Maintenance::RunSweeps() {
   const absl::Duration interval = std::min(options_.sweep_interval, options_.expiry_interval);
   do {
     ExpireImages();
+    ForgetFinished();
     if (clock_.Monotonic() >= orphans_at) {
       SweepOrphans();
       orphans_at = clock_.Monotonic() + options_.orphan_interval;
@@ -103,18 +107,37 @@ void Maintenance::ExpireImages() {
     const auto expired = catalog_.ExpireImages(
         [this](const std::string& id) { return uses_.InUse(id); }, kExpireAtOnce);
     status = expired.status();
-    if (!expired.ok() || expired->images.empty()) break;
+    if (!expired.ok()) break;
     images += expired->images.size();
     blobs += expired->freed_locations.size();
     // What cannot be deleted now is swept later.
     for (const std::string& location : expired->freed_locations) {
       status.Update(blobs_.Delete(location));
     }
+    if (!expired->more) break;
   }
   Note("expiry_failed", status, expiry_error_);
   if (images == 0) return;
   rpc::LogEvent(rpc::LogLevel::kInfo, "images_expired",
                 {{"images", fmt::format("{}", images)}, {"blobs", fmt::format("{}", blobs)}});
+}
+
+void Maintenance::ForgetFinished() {
+  absl::Status status;
+  uint64_t jobs = 0;
+  uint64_t uploads = 0;
+  for (int round = 0; round < kMaxForgetRounds && !stop_.token().cancelled(); ++round) {
+    const auto forgotten = catalog_.ForgetFinished(kForgetAtOnce);
+    status = forgotten.status();
+    if (!forgotten.ok()) break;
+    jobs += forgotten->jobs;
+    uploads += forgotten->uploads;
+    if (!forgotten->more) break;
+  }
+  Note("forget_failed", status, forget_error_);
+  if (jobs + uploads == 0) return;
+  rpc::LogEvent(rpc::LogLevel::kInfo, "finished_forgotten",
+                {{"jobs", fmt::format("{}", jobs)}, {"uploads", fmt::format("{}", uploads)}});
 }
 
 void Maintenance::Note(const std::string& what, const absl::Status& status, std::string& last) {

@@ -16,8 +16,8 @@
 namespace histeq::frontend {
 
 // A thread that ends leases that were not renewed and notes coordinators that have gone, and one
-// that removes uploads that nobody continues, images that have expired and blobs that nothing
-// refers to, so that no lease waits for a sweep. The others outlive it.
+// that removes uploads that nobody continues, images that have expired, jobs that ended long ago
+// and blobs that nothing refers to, so that no lease waits for a sweep. The others outlive it.
 class Maintenance {
  public:
   struct Options {
@@ -27,7 +27,7 @@ class Maintenance {
     absl::Duration upload_retention = absl::Hours(24);
     // Between two looks at the uploads.
     absl::Duration sweep_interval = absl::Minutes(10);
-    // Between two looks at what has expired.
+    // Between two looks at what has expired, and at jobs that ended long ago.
     absl::Duration expiry_interval = absl::Seconds(30);
     // Between two looks at all blobs, the first of which is at once.
     absl::Duration orphan_interval = absl::Hours(24);
@@ -48,6 +48,8 @@ class Maintenance {
   void SweepUploads();
   // Writes down what was read, then removes what has expired or is too much.
   void ExpireImages();
+  // Jobs and uploads that were over long ago.
+  void ForgetFinished();
   void SweepOrphans();
   // Says what failed, once for each kind of failure in a row.
   void Note(const std::string& what, const absl::Status& status, std::string& last);
@@ -62,6 +64,7 @@ class Maintenance {
   std::string sweep_error_;
   std::string expiry_error_;
   std::string orphan_error_;
+  std::string forget_error_;
   base::CancelSource stop_;
   std::thread thread_;
   std::thread sweeper_;

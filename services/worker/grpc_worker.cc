@@ -59,7 +59,7 @@ struct Worker::Parts {
     info.set_simd_target(histeq::ActiveTargetName());
     info.set_draining(state.draining);
     info.set_version(options.version);
-    for (const std::string& storage : options.storage.Names()) info.add_storages(storage);
+    for (const std::string& storage : options.storage.NamesThere()) info.add_storages(storage);
     return info;
   }
 

@@ -391,13 +391,20 @@ absl::Status GrpcWorkerService::Process(
         absl::StatusCode::kInvalidArgument, "a worker reads no stored images: send the histogram",
         {.reason = "BAD_PARAMETER", .field = "operation.equalize.reference_image_id"});
   }
-  codec::DecodeLimits limits;
-  if (header.max_pixels() > 0) limits.max_pixels = header.max_pixels();
+  const codec::DecodeLimits limits = rpc::LimitsOf(header);
   std::optional<store::RootedFile> stored;
   if (!header.location().empty()) {
+    // Whatever the file system does: this worker does not hang.
+    v1::ProcessImageResponse heard;
+    heard.mutable_chunk();
+    if (!call.Write(stream, heard)) return Ended(call, "it was answered");
     absl::StatusOr<store::RootedFile> opened = OpenStored(storage_, header);
     HISTEQ_RETURN_IF_ERROR(opened.status());
     stored.emplace(*std::move(opened));
+    if (header.max_file_bytes() > 0) {
+      HISTEQ_RETURN_IF_ERROR(
+          store::CheckFileSize(stored->stamp().size_bytes, header.max_file_bytes()));
+    }
   }
   if (operation.kind == engine::Operation::Kind::kInspect) {
     if (!stored.has_value()) return BadStream("a file is inspected where it lies");

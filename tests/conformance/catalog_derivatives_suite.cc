@@ -495,10 +495,62 @@ TEMPLATE_TEST_CASE("results go when their time has come, originals never", "", C
   CHECK(States(reopened, image.id).empty());
 }
 
+TEMPLATE_TEST_CASE("a result that was made or used a moment ago stays, whatever the budget", "",
+                   CATALOGS) {
+  CatalogLimits limits;
+  limits.derivative_budget_bytes = 1500;
+  TestType harness(limits);
+  Catalog& catalog = harness.catalog();
+  const ImageRecord image = AddImage(catalog, "up").image;
+  const JobRecord job = MustCreate(catalog, "r", image.id, DeriveSpec({"1", "2"}));
+  const auto ids = MustComplete(catalog, MustLease(catalog, job.id), "a").job.result_image_ids;
+  CHECK(catalog.ExpireImages(NotInUse, 100)->images.empty());
+  harness.clock.Advance(absl::Seconds(59));
+  CHECK(catalog.ExpireImages(NotInUse, 100)->images.empty());
+  REQUIRE(catalog.TouchImages({ids[1]}).ok());
+  harness.clock.Advance(absl::Seconds(2));
+  const auto evicted = catalog.ExpireImages(NotInUse, 100);
+  REQUIRE(evicted->images.size() == 1);
+  CHECK(evicted->images[0].id == ids[0]);
+}
+
+TEMPLATE_TEST_CASE("one look at what has expired is bounded, the next one goes on", "", CATALOGS) {
+  CatalogLimits limits;
+  limits.result_ttl = absl::Hours(1);
+  TestType harness(limits);
+  Catalog& catalog = harness.catalog();
+  const ImageRecord image = AddImage(catalog, "up").image;
+  std::vector<std::string> operations;
+  for (int i = 0; i < 1200; ++i) operations.push_back(std::to_string(i));
+  const JobRecord job = MustCreate(catalog, "r", image.id, DeriveSpec(operations));
+  const auto ids = MustComplete(catalog, MustLease(catalog, job.id), "a").job.result_image_ids;
+  harness.clock.Advance(absl::Hours(2));
+  // All but the last one are read.
+  int asked = 0;
+  const auto in_use = [&](const std::string& id) {
+    ++asked;
+    return id != ids.back();
+  };
+  const auto first = catalog.ExpireImages(in_use, 100);
+  REQUIRE(first.ok());
+  CHECK(first->images.empty());
+  CHECK(first->more);
+  CHECK(asked == 1000);
+  const auto second = catalog.ExpireImages(in_use, 100);
+  REQUIRE(second.ok());
+  REQUIRE(second->images.size() == 1);
+  CHECK(second->images[0].id == ids.back());
+  // Back to those that were passed over.
+  size_t removed = 0;
+  for (int i = 0; i < 20; ++i) removed += catalog.ExpireImages(NotInUse, 100)->images.size();
+  CHECK(removed == 1199);
+}
+
 TEMPLATE_TEST_CASE("beyond the budget the results go that were not used for longest", "",
                    CATALOGS) {
   CatalogLimits limits;
   limits.derivative_budget_bytes = 3500;
+  limits.derivative_grace = absl::ZeroDuration();
   TestType harness(limits);
   Catalog& catalog = harness.catalog();
   const ImageRecord image = AddImage(catalog, "up").image;

@@ -665,5 +665,83 @@ TEMPLATE_TEST_CASE("a full queue refuses jobs with a hint when to try again", ""
   CHECK(catalog.CountJobs()->queued == 3);
 }
 
+TEMPLATE_TEST_CASE("jobs that ended long ago are forgotten, with their requests and uploads", "",
+                   CATALOGS) {
+  CatalogLimits limits;
+  limits.result_ttl = absl::InfiniteDuration();
+  TestType harness(limits);
+  Catalog& catalog = harness.catalog();
+  const FinishedUpload done = AddImage(catalog, "up-done", EqualizeSpec());
+  const FinishedUpload plain = AddImage(catalog, "up-plain");
+  const auto failed = catalog.CreateJob("r-failed", plain.image.id, EqualizeSpec("other"));
+  const auto lease = catalog.LeaseNext("c", 0);
+  REQUIRE(catalog.Complete((*lease)->job.id, 1, {{MakeFacts("blob:r")}, {}}).ok());
+  REQUIRE(catalog.LeaseNext("c", 0)->has_value());
+  JobError error;
+  error.reason = "IMAGE_CORRUPT";
+  REQUIRE(catalog.Fail(failed->id, 1, FailOutcome::kPermanent, error).ok());
+  const auto waits = catalog.CreateJob("r-waits", plain.image.id, EqualizeSpec("third"));
+  REQUIRE(waits.ok());
+  // Reading a file.
+  FileRegistration registration;
+  registration.image_id = "registered";
+  registration.name = "r.jpg";
+  registration.location = "node://x/r.jpg";
+  registration.storage = "x";
+  registration.inspect = MakeSpec("inspect", "");
+  registration.inspect.inspects = true;
+  REQUIRE(catalog.RegisterImage(registration).ok());
+  std::string reader;
+  for (int i = 0; i < 3 && reader.empty(); ++i) {
+    const auto next = catalog.LeaseNext("c", 0, {"x"});
+    REQUIRE(next->has_value());
+    if (!(*next)->job.spec.inspects) continue;
+    reader = (*next)->job.id;
+    JobResult result;
+    result.inspected = MakeFacts("registered");
+    REQUIRE(catalog.Complete(reader, 1, result).ok());
+  }
+  CHECK(catalog.ForgetFinished(100)->jobs == 0);
+  CHECK(catalog.DescribeImage(plain.image.id)->derivatives.size() == 2);
+
+  harness.clock.Advance(limits.job_retention + absl::Seconds(1));
+  const auto later = catalog.CreateJob("r-later", done.image.id, EqualizeSpec());
+  REQUIRE(later->state == JobState::kSucceeded);
+  // However little is looked at each time.
+  uint64_t jobs = 0;
+  uint64_t uploads = 0;
+  for (int i = 0; i < 20; ++i) {
+    const auto forgotten = catalog.ForgetFinished(1);
+    REQUIRE(forgotten.status() == absl::OkStatus());
+    jobs += forgotten->jobs;
+    uploads += forgotten->uploads;
+  }
+  CHECK(jobs == 2);
+  CHECK(uploads == 2);
+  CHECK(ReasonOf(catalog.GetJob(done.job->id)) == "JOB_NOT_FOUND");
+  CHECK(ReasonOf(catalog.GetUpload("up-done")) == "UPLOAD_NOT_FOUND");
+  CHECK(ReasonOf(catalog.GetUpload("up-plain")) == "UPLOAD_NOT_FOUND");
+  CHECK(ReasonOf(catalog.GetJob(failed->id)) == "JOB_NOT_FOUND");
+  CHECK(catalog.DescribeImage(plain.image.id)->derivatives.size() == 1);
+  // What is not over, what ended now, what reading a file brought, and all images stay.
+  CHECK(catalog.GetJob(waits->id).ok());
+  CHECK(catalog.GetJob(later->id).ok());
+  CHECK(catalog.GetJob(reader).ok());
+  CHECK(catalog.DescribeImage(done.image.id)->derivatives.size() == 1);
+  // The ids are free.
+  CHECK(catalog.CreateJob("r-failed", plain.image.id, EqualizeSpec("more"))->state ==
+        JobState::kQueued);
+  AddImage(catalog, "up-done", EqualizeSpec("another"));
+  CHECK(catalog.DeleteImage("registered").ok());
+  CHECK(catalog.ForgetFinished(100)->jobs == 1);
+  CHECK(ReasonOf(catalog.GetJob(reader)) == "JOB_NOT_FOUND");
+
+  limits.job_retention = absl::InfiniteDuration();
+  harness.limits = limits;
+  harness.Reopen();
+  harness.clock.Advance(absl::Hours(24 * 365));
+  CHECK(harness.catalog().ForgetFinished(100)->jobs == 0);
+}
+
 }  // namespace
 }  // namespace histeq::store::testing

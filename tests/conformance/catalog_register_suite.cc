@@ -333,6 +333,10 @@ TEMPLATE_TEST_CASE("a node's file is leased only to those who have it", "", CATA
   REQUIRE(reopened.Fail(work.job.id, work.job.epoch, FailOutcome::kHandBack, Error("STORAGE_GONE"))
               .ok());
   CHECK(reopened.GetJob(work.job.id)->attempts == 0);
+  // Not at once: whoever asks next may not know yet that it is gone.
+  CHECK(reopened.GetJob(work.job.id)->error->reason == "STORAGE_GONE");
+  CHECK_FALSE(TryLease(reopened, {"x"}).has_value());
+  harness.clock.Advance(absl::Seconds(2));
   CHECK_FALSE(TryLease(reopened, {"y"}).has_value());
   // While a job is at work on it, registering it again changes nothing.
   CHECK_FALSE(MustRegister(reopened, MakeNodeFile("a", "x")).inspection.has_value());

@@ -134,5 +134,98 @@ TEST_CASE("a frontend that dies in the middle remembers who makes what") {
   CHECK(Describe(client, image).state() == v1::GetImageResponse::STATE_DONE);
 }
 
+v1::Job RequestThumbnail(FrontendClient& client, const std::string& image_id, uint32_t size) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::CreateJobRequest request = RequestOf(image_id);
+  request.mutable_operation()->mutable_thumbnail()->set_width(size);
+  request.mutable_operation()->mutable_thumbnail()->set_height(size);
+  v1::CreateJobResponse response;
+  REQUIRE(Outcome(client.calls().CreateJob(&context, request, &response)) == "OK");
+  return response.job();
+}
+
+std::string GetJobOutcome(FrontendClient& client, const std::string& job_id) {
+  grpc::ClientContext context;
+  SetDeadline(context);
+  v1::GetJobRequest request;
+  request.set_job_id(job_id);
+  v1::GetJobResponse response;
+  return Outcome(client.calls().GetJob(&context, request, &response));
+}
+
+TEST_CASE("results go when their time has come, and are made again when they are asked for") {
+  Cluster cluster({"--result-ttl-s", "1", "--expiry-interval-s", "0.1", "--max-packed-size", "0"});
+  FrontendClient client(cluster.frontend().address());
+  cluster.AddCoordinator("coordinator");
+  const std::string moon = ReadFile(TestData("moon.png"));
+  const std::string image = client.UploadOnly(moon, "moon.png").id();
+  std::set<std::string> jobs;
+  for (size_t round = 1; round <= 2; ++round) {
+    // Made and gone, however long that takes: the log remembers.
+    jobs.insert(RequestThumbnail(client, image, 64).id());
+    REQUIRE(WaitUntil(
+        [&] { return CountEvents(cluster.frontend().Log(), "images_expired") >= round; }));
+    CHECK(Describe(client, image).derivatives().empty());
+    CHECK(Describe(client, image).state() == v1::GetImageResponse::STATE_REGISTERED);
+    // With its bytes; the upload stays.
+    CHECK(WaitUntil([&] { return cluster.BlobFiles().size() == 1; }));
+    CHECK(client.DownloadImage(image) == moon);
+  }
+  CHECK(jobs.size() == 2);
+}
+
+TEST_CASE("jobs that ended are forgotten after a while, what they made is not") {
+  Cluster cluster({"--expiry-interval-s", "0.1", "--job-retention-s", "1"});
+  FrontendClient client(cluster.frontend().address());
+  cluster.AddCoordinator("coordinator");
+  const std::string image = client.UploadOnly(ReadFile(TestData("moon.png")), "moon.png").id();
+  const v1::Job job = RequestThumbnail(client, image, 64);
+  REQUIRE(WaitUntil([&] { return GetJobOutcome(client, job.id()) == "NOT_FOUND JOB_NOT_FOUND"; }));
+  CHECK(WaitUntil([&] { return CountEvents(cluster.frontend().Log(), "finished_forgotten") > 0; }));
+  cluster.frontend().Kill();
+  cluster.frontend().Start();
+  CHECK(GetJobOutcome(client, job.id()) == "NOT_FOUND JOB_NOT_FOUND");
+  const v1::GetImageResponse described = Describe(client, image);
+  REQUIRE(described.derivatives_size() == 1);
+  REQUIRE(described.derivatives(0).state() == v1::GetImageResponse::STATE_DONE);
+  // It serves who asks.
+  const v1::Job again = RequestThumbnail(client, image, 64);
+  CHECK(again.state() == v1::JOB_STATE_SUCCEEDED);
+  CHECK(again.result_image_id() == described.derivatives(0).image().id());
+}
+
+TEST_CASE("beyond the budget results go that were not used for longest") {
+  Cluster cluster({"--derivative-budget", "6000", "--derivative-grace-s", "0",
+                   "--expiry-interval-s", "0.1", "--result-ttl-s", "0"});
+  FrontendClient client(cluster.frontend().address());
+  cluster.AddCoordinator("coordinator");
+  const std::string image = client.UploadOnly(ReadFile(TestData("moon.png")), "moon.png").id();
+  std::vector<std::string> results;
+  uint64_t made = 0;
+  for (uint32_t size = 40; size < 48; ++size) {
+    const v1::Job job = client.AwaitFinal(RequestThumbnail(client, image, size).id());
+    REQUIRE(job.state() == v1::JOB_STATE_SUCCEEDED);
+    results.push_back(job.result_image_id());
+    ++made;
+  }
+  // The oldest go one after the other until the rest is no more than the budget.
+  const auto kept = [&] {
+    uint64_t bytes = 0;
+    for (const auto& derivative : Describe(client, image).derivatives()) {
+      bytes += derivative.image().size_bytes();
+    }
+    return bytes;
+  };
+  REQUIRE(WaitUntil([&] { return kept() <= 6000; }));
+  const v1::GetImageResponse described = Describe(client, image);
+  REQUIRE(described.derivatives_size() > 0);
+  REQUIRE(described.derivatives_size() < static_cast<int>(made));
+  for (int i = 0; i < described.derivatives_size(); ++i) {
+    CHECK(described.derivatives(i).image().id() ==
+          results[results.size() - static_cast<size_t>(described.derivatives_size() - i)]);
+  }
+}
+
 }  // namespace
 }  // namespace histeq::integration

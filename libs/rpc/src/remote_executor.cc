@@ -555,7 +555,7 @@ absl::StatusOr<engine::ProcessedImage> RemoteExecutor::ProcessImage(
   context.set_coordinator(options_.coordinator);
   *request.header.mutable_operation() = ToProto(operation);
   request.header.set_size_bytes(file.size());
-  request.header.set_max_pixels(limits.max_pixels);
+  FillLimits(limits, request.header);
   request.file = file;
   request.chunk_bytes = std::clamp<size_t>(options_.chunk_bytes, 1, kMaxChunkBytes);
   MemorySource head(file);

@@ -243,4 +243,20 @@ absl::StatusOr<ReceivedSegment> FromProto(const v1::TransformSegmentRequest::Hea
   return received;
 }
 
+void FillLimits(const codec::DecodeLimits& limits, v1::ProcessImageRequest::Header& header) {
+  header.set_max_pixels(limits.max_pixels);
+  header.set_max_dimension(limits.max_dimension);
+  header.set_max_jpeg_scans(limits.max_jpeg_scans);
+  header.set_max_metadata_bytes(limits.max_metadata_bytes);
+}
+
+codec::DecodeLimits LimitsOf(const v1::ProcessImageRequest::Header& header) {
+  codec::DecodeLimits limits;
+  if (header.max_pixels() > 0) limits.max_pixels = header.max_pixels();
+  if (header.max_dimension() > 0) limits.max_dimension = header.max_dimension();
+  if (header.max_jpeg_scans() > 0) limits.max_jpeg_scans = header.max_jpeg_scans();
+  if (header.max_metadata_bytes() > 0) limits.max_metadata_bytes = header.max_metadata_bytes();
+  return limits;
+}
+
 }  // namespace histeq::rpc

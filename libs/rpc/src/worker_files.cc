@@ -14,6 +14,7 @@
 #include "rpc/guarded_call.h"
 #include "rpc/operation_convert.h"
 #include "rpc/proto_convert.h"
+#include "rpc/segment_convert.h"
 #include "worker_pool_state.h"
 
 namespace histeq::rpc {
@@ -55,6 +56,7 @@ std::optional<absl::Duration> RefusedFor(const absl::Status& status) {
 
 // Whether another try, there or elsewhere, may end differently.
 bool IsFault(const absl::Status& status) {
+  if (ReasonOf(status) == "ROOT_MISSING") return false;
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
@@ -75,16 +77,29 @@ void FillContext(const WorkerFilesOptions& options, v1::WorkContext& context) {
   context.set_coordinator(options.coordinator);
 }
 
+absl::Status NotAnswered(const std::string& storage) {
+  return base::MakeError(absl::StatusCode::kUnavailable,
+                         fmt::format("no worker that has storage {} answers", storage),
+                         {.reason = "STORAGE_GONE", .metadata = {{"storage", storage}}});
+}
+
 // One ProcessImage call by location.
 class ProcessCall {
  public:
-  ProcessCall(v1::Worker::StubInterface& stub, GuardedCall& call, base::ByteSink& sink)
-      : call_(call), sink_(sink), stream_(stub.ProcessImage(&call.context())) {}
+  ProcessCall(v1::Worker::StubInterface& stub, GuardedCall& call, absl::Duration answer_timeout,
+              base::ByteSink& sink)
+      : call_(call),
+        answer_timeout_(answer_timeout),
+        sink_(sink),
+        stream_(stub.ProcessImage(&call.context())) {}
+
+  // It said something.
+  bool answered() const { return answered_; }
 
   // `written` says whether the sink has bytes.
   absl::StatusOr<v1::ProcessImageResponse::Finish> Run(const v1::ProcessImageRequest& request,
                                                        uint64_t max_result_bytes, bool& written) {
-    call_.Begin();
+    call_.Begin(answer_timeout_);
     if (stream_->Write(request)) stream_->WritesDone();
     call_.Pause();
     std::optional<v1::ProcessImageResponse::Finish> finish;
@@ -121,9 +136,14 @@ class ProcessCall {
 
  private:
   bool Read(v1::ProcessImageResponse& response) {
-    call_.Begin();
+    if (answered_) {
+      call_.Begin();
+    } else {
+      call_.Begin(answer_timeout_);
+    }
     const bool read = stream_->Read(&response);
     call_.Pause();
+    answered_ = answered_ || read;
     return read;
   }
   absl::Status Drop(absl::Status why) {
@@ -134,7 +154,9 @@ class ProcessCall {
   }
 
   GuardedCall& call_;
+  const absl::Duration answer_timeout_;
   base::ByteSink& sink_;
+  bool answered_ = false;
   const std::unique_ptr<
       grpc::ClientReaderWriterInterface<v1::ProcessImageRequest, v1::ProcessImageResponse>>
       stream_;
@@ -160,6 +182,16 @@ absl::StatusOr<WorkerFiles::Processed> ReadAnswer(const v1::ProcessImageResponse
     processed.result.result_bytes = {finish.size_bytes()};
   }
   return processed;
+}
+
+// Every worker that has the storage hung when it was last asked, and is held back for it. With the
+// pool's lock.
+bool AllSilent(const WorkerPool::State& pool, const std::string& storage) {
+  const absl::Duration now = pool.Now();
+  return std::all_of(pool.workers.begin(), pool.workers.end(), [&](const auto& entry) {
+    const PooledWorker& worker = *entry.second;
+    return !worker.Has(storage) || (worker.silent && worker.held_until > now);
+  });
 }
 
 class FileStream final : public base::ByteSource {
@@ -239,7 +271,8 @@ absl::StatusOr<WorkerFiles::Processed> WorkerFiles::Process(const WorkerFile& fi
   FillContext(options_, *header.mutable_context());
   *header.mutable_operation() = ToProto(operation);
   header.set_size_bytes(size);
-  header.set_max_pixels(limits.max_pixels);
+  FillLimits(limits, header);
+  header.set_max_file_bytes(file.max_bytes);
   header.set_location(file.location);
   header.set_sha256(file.sha256);
   if (file.modify_time.has_value()) *header.mutable_modify_time() = ToProto(*file.modify_time);
@@ -267,6 +300,11 @@ absl::StatusOr<WorkerFiles::Processed> WorkerFiles::Process(const WorkerFile& fi
       failure = TooLarge();
       break;
     }
+    // To wait would keep the job's place from others, whose files are elsewhere.
+    if (AllSilent(*pool, file.storage)) {
+      failure = NotAnswered(file.storage);
+      break;
+    }
     const absl::Duration now = pool->Now();
     const std::shared_ptr<PooledWorker> worker =
         pool->TryAcquire(claimant, /*not_on=*/nullptr, /*spare=*/false, file.storage);
@@ -279,16 +317,21 @@ absl::StatusOr<WorkerFiles::Processed> WorkerFiles::Process(const WorkerFile& fi
     pool->SetWants(claimant, false);
     lock.unlock();
     bool written = false;
+    bool silent = false;
     absl::StatusOr<Processed> processed = [&]() -> absl::StatusOr<Processed> {
       base::CancelSource cancel(token);
       const std::shared_ptr<void> gone =
           worker->gone.token().OnCancel([&] { cancel.Cancel(worker->gone.token().Check()); });
       GuardedCall call(pool->watchdog, options_.stall_timeout, cancel.token());
-      ProcessCall process(*worker->stub, call, sink);
-      HISTEQ_ASSIGN_OR_RETURN(const auto finish, process.Run(request, max_result_bytes, written));
-      return ReadAnswer(finish, operation);
+      ProcessCall process(*worker->stub, call,
+                          std::min(options_.answer_timeout, options_.stall_timeout), sink);
+      const auto finish = process.Run(request, max_result_bytes, written);
+      silent = !process.answered() && absl::IsDeadlineExceeded(finish.status());
+      HISTEQ_RETURN_IF_ERROR(finish.status());
+      return ReadAnswer(*finish, operation);
     }();
     lock.lock();
+    if (!token.cancelled()) worker->silent = silent;
     if (processed.ok()) {
       ++worker->segments_done;
       worker->faults = 0;

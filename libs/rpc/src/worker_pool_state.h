@@ -42,6 +42,8 @@ struct PooledWorker {
   absl::Duration held_until = -absl::InfiniteDuration();
   // Held because it said that it is full: a report of free slots ends that.
   bool refused = false;
+  // Its last whole image by location was not answered at all.
+  bool silent = false;
   // Since its last success.
   uint32_t faults = 0;
   uint64_t segments_done = 0;

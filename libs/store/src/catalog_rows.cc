@@ -11,6 +11,8 @@
 namespace histeq::store {
 namespace {
 
+const char kUploadRequest[] = "upload:";
+
 const char kImageColumns[] =
     "seq, id, name, location, sha256, size_bytes, format, width, height, channels, "
     "bits_per_sample, create_time, tag, source_image_id, source_job_id, expire_time, unread, "
@@ -555,6 +557,14 @@ absl::Status InsertRequest(Database& db, const RequestRow& request) {
       .Bind(request.image_id)
       .BindBlob(request.operation_sha256)
       .Run();
+}
+
+std::string UploadRequestId(const std::string& upload_id) { return kUploadRequest + upload_id; }
+
+std::optional<std::string> UploadOfRequest(const std::string& request_id) {
+  const size_t size = std::char_traits<char>::length(kUploadRequest);
+  if (request_id.compare(0, size, kUploadRequest) != 0) return std::nullopt;
+  return request_id.substr(size);
 }
 
 absl::Status TakeBack(Database& db, const std::string& request_id) {

@@ -84,6 +84,9 @@ struct RequestRow {
 };
 absl::StatusOr<std::optional<RequestRow>> FindRequest(Database& db, const std::string& id);
 absl::Status InsertRequest(Database& db, const RequestRow& request);
+// The request of an upload's job, and the upload of such a request; clients' ids have no colon.
+std::string UploadRequestId(const std::string& upload_id);
+std::optional<std::string> UploadOfRequest(const std::string& request_id);
 absl::Status TakeBack(Database& db, const std::string& request_id);
 // Whether a request of the job is left that was not taken back.
 absl::StatusOr<bool> AnyRequest(Database& db, const std::string& job_id);

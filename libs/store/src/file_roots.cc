@@ -287,6 +287,15 @@ absl::Status CheckSameFile(const FileStamp& expected, const FileStamp& actual) {
        .retry_after = {}});
 }
 
+absl::Status CheckFileSize(uint64_t size_bytes, uint64_t max_bytes) {
+  if (size_bytes <= max_bytes) return absl::OkStatus();
+  return StoreError(
+      absl::StatusCode::kInvalidArgument, "FILE_TOO_LARGE",
+      fmt::format("the file has {} bytes, and {} are the most that one to be registered may have",
+                  size_bytes, max_bytes),
+      {{"limit", std::to_string(max_bytes)}, {"actual", std::to_string(size_bytes)}});
+}
+
 absl::StatusOr<BlobReader> ReadRange(RootedFile file, const BlobRange& range) {
   const uint64_t size = file.stamp().size_bytes;
   if (range.offset > size) {
@@ -334,6 +343,7 @@ absl::StatusOr<RootedFile> FileRoot::OpenFile(const std::string& path) const {
                  "the location's path is not one of plain parts below its folder");
   }
   const Fd root(open(folder_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  *missing_ = !root.open();
   if (!root.open()) {
     return base::MakeError(
         absl::StatusCode::kUnavailable,
@@ -363,6 +373,14 @@ absl::StatusOr<RootedFile> FileRoot::OpenFile(const std::string& path) const {
     return RootedFile(kept, StampOf(info));
   }
   return absl::InternalError("not reached");
+}
+
+bool FileRoot::IsThere() const {
+  // Not looked at while all is well: a file system that hangs must hold up jobs alone.
+  if (!*missing_) return true;
+  const Fd root(open(folder_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (root.open()) *missing_ = false;
+  return root.open();
 }
 
 // ---- FileRoots
@@ -419,6 +437,14 @@ absl::StatusOr<StorageRoots> StorageRoots::Open(const std::vector<std::string>& 
 std::vector<std::string> StorageRoots::Names() const {
   std::vector<std::string> names;
   for (const auto& [name, root] : roots_) names.push_back(name);
+  return names;
+}
+
+std::vector<std::string> StorageRoots::NamesThere() const {
+  std::vector<std::string> names;
+  for (const auto& [name, root] : roots_) {
+    if (root.IsThere()) names.push_back(name);
+  }
   return names;
 }
 

@@ -43,7 +43,12 @@ JobRecord AfterFailure(JobRecord job, FailOutcome outcome, const JobError& error
   if (job.cancel_requested) return Ended(std::move(job), JobState::kCancelled, now);
   if (outcome == FailOutcome::kHandBack) {
     if (job.attempts > 0) --job.attempts;
-    return Requeued(std::move(job), std::nullopt);
+    if (error.reason != "STORAGE_GONE" && error.reason != "ROOT_MISSING") {
+      return Requeued(std::move(job), std::nullopt);
+    }
+    // Where its file lies is not there, which the next holder may not have heard of yet either.
+    job.error = error;
+    return Requeued(std::move(job), now + BackoffAfter(1, limits, random));
   }
   job.error = error;
   if (job.attempts >= limits.max_attempts) {

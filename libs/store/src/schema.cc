@@ -208,6 +208,11 @@ CREATE INDEX jobs_live_set ON jobs (set_key) WHERE live IS NOT NULL AND set_key 
 DROP INDEX jobs_live_image;
 CREATE INDEX jobs_live_image ON jobs (image_id) WHERE live IS NOT NULL;
 )sql",
+    // What is over is forgotten. Those with a job go with it.
+    R"sql(
+CREATE INDEX uploads_done_time ON uploads (touch_time)
+  WHERE image_id IS NOT NULL AND coalesce(job_id, '') = '';
+)sql",
 };
 
 absl::StatusOr<int64_t> ReadPragma(Database& db, const std::string& name) {

@@ -20,6 +20,7 @@
 #include "derivation.h"
 #include "hint_hub.h"
 #include "image_removal.h"
+#include "job_pruning.h"
 #include "job_transitions.h"
 #include "lease_book.h"
 #include "log_vfs.h"
@@ -38,6 +39,10 @@ namespace histeq::store {
 namespace {
 
 constexpr int64_t kPageBytes = 4096;
+constexpr std::pair<int64_t, int64_t> kOldest{std::numeric_limits<int64_t>::min(), 0};
+// In one transaction.
+constexpr uint32_t kMaxExpiryLooks = 1000;
+constexpr size_t kMaxDerivatives = 1000;
 constexpr int64_t kNewest = std::numeric_limits<int64_t>::max();
 
 absl::Status NotFound(const std::string& what, const std::string& reason, const std::string& id) {
@@ -98,8 +103,11 @@ bool SameSpec(const JobSpec& a, const JobSpec& b) {
   return a.operation == b.operation && a.reference_image_id == b.reference_image_id;
 }
 
-// The request of an upload's job; clients' ids have no colon.
-std::string UploadRequestId(const std::string& upload_id) { return "upload:" + upload_id; }
+bool IsFull(const absl::Status& status) {
+  if (!absl::IsResourceExhausted(status)) return false;
+  const auto detail = base::GetErrorDetail(status);
+  return detail.has_value() && detail->reason == "DISK_FULL";
+}
 
 std::string OperationDigest(const std::string& operation) {
   return ToBytes(Sha256Of({reinterpret_cast<const uint8_t*>(operation.data()), operation.size()}));
@@ -162,6 +170,7 @@ class SqliteCatalog final : public Catalog {
   absl::StatusOr<JobRecord> TakeBackRequest(const std::string& job_id,
                                             const std::string& request_id) override;
   absl::StatusOr<QueueCounts> CountJobs() override;
+  absl::StatusOr<ForgottenWork> ForgetFinished(uint32_t max_looks) override;
 
   absl::StatusOr<std::optional<Lease>> LeaseNext(const std::string& coordinator,
                                                  uint32_t max_running,
@@ -199,6 +208,24 @@ class SqliteCatalog final : public Catalog {
     return result;
   }
 
+  // Runs `body`, a whole call, again while the catalog has no room for it and jobs that are over
+  // can be forgotten.
+  template <typename Body>
+  auto MakingRoom(const Body& body) -> decltype(body()) {
+    constexpr int kMaxTries = 8;
+    for (int tries = 0;; ++tries) {
+      auto result = body();
+      if (options_.max_file_bytes == 0 || tries == kMaxTries || !IsFull(result.status())) {
+        return result;
+      }
+      const absl::StatusOr<bool> made = MakeRoom();
+      if (!made.ok() || !*made) return result;
+    }
+  }
+  // False: there is nothing to forget.
+  absl::StatusOr<bool> MakeRoom();
+  absl::StatusOr<ForgottenWork> Forget(JobPruning& pruning, absl::Time before, uint32_t max_looks);
+
   // As it is read back later: an answer and its repetition are the same.
   absl::Time Now() const { return FromMicros(ToMicros(options_.clock->Now())); }
   // Only within a change.
@@ -224,6 +251,8 @@ class SqliteCatalog final : public Catalog {
                                   const JobSpec& spec, const std::string& request_id);
   // The job that reads the unread image, or why none does.
   absl::StatusOr<JobRecord> FindReader(Database& db, const ImageRecord& image) const;
+  // What waits until the unread image is read.
+  absl::Status AddWaiting(Database& db, ImageDescription& description) const;
   // Whether a registered file must be read (again).
   absl::StatusOr<bool> WantsReading(Database& db, const ImageRecord& image,
                                     const FileRegistration& registration) const;
@@ -283,6 +312,13 @@ class SqliteCatalog final : public Catalog {
   std::atomic<uint64_t> running_{0};
   mutable std::mutex coordinators_mutex_;
   std::map<std::string, std::string> coordinators_;
+  // How far ExpireImages has looked, (time, seq). Only within a change.
+  std::pair<int64_t, int64_t> expire_cursor_ = kOldest;
+  std::pair<int64_t, int64_t> use_cursor_ = kOldest;
+  std::mutex pruning_mutex_;
+  JobPruning pruning_;
+  // The same for a catalog that is full, where more may go.
+  JobPruning full_pruning_;
   // Coordinators that were refused a lease because of what they hold. Only within a
   // change.
   std::set<std::string> at_limit_;
@@ -342,7 +378,9 @@ absl::Status SqliteCatalog::CheckRoom(Database& db) const {
   if (bytes < limit) return absl::OkStatus();
   return StoreError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
                     fmt::format("the catalog is full: {} of {} bytes are used, the rest is for the "
-                                "jobs that are there; delete images that are not needed",
+                                "jobs that are there; what ended a while ago is "
+                                "forgotten already: delete images that are not needed, or start "
+                                "with a larger limit",
                                 bytes, options_.max_file_bytes),
                     {{"limit", std::to_string(limit)}, {"actual", std::to_string(bytes)}});
 }
@@ -462,9 +500,10 @@ absl::StatusOr<std::optional<UploadRecord>> SqliteCatalog::BeginSmallUpload(
 
 absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& header,
                                                         const std::string& blob_key) {
-  HISTEQ_ASSIGN_OR_RETURN(auto small, BeginSmallUpload(header, blob_key));
+  HISTEQ_ASSIGN_OR_RETURN(auto small,
+                          MakingRoom([&] { return BeginSmallUpload(header, blob_key); }));
   if (small.has_value()) return *std::move(small);
-  return Write([&](WriteContext& context) -> absl::StatusOr<UploadRecord> {
+  const auto change = [&](WriteContext& context) -> absl::StatusOr<UploadRecord> {
     Database& db = context.db;
     HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(db, header.upload_id));
     if (row.has_value()) {
@@ -500,7 +539,8 @@ absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& head
     fresh.upload.touch_time = Now();
     HISTEQ_RETURN_IF_ERROR(InsertUpload(db, fresh));
     return std::move(fresh.upload);
-  });
+  };
+  return MakingRoom([&] { return Write(change); });
 }
 
 absl::StatusOr<UploadRecord> SqliteCatalog::GetUpload(const std::string& upload_id) {
@@ -611,9 +651,14 @@ absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& up
           [this, upload_id] { small_uploads_.Take(upload_id, absl::InfiniteFuture()); });
       return finished;
     }
-    HISTEQ_ASSIGN_OR_RETURN(Statement statement,
-                            db.Prepare("UPDATE uploads SET image_id = ?, job_id = ? WHERE id = ?"));
-    HISTEQ_RETURN_IF_ERROR(statement.Bind(row->image_id).Bind(row->job_id).Bind(upload_id).Run());
+    HISTEQ_ASSIGN_OR_RETURN(
+        Statement statement,
+        db.Prepare("UPDATE uploads SET image_id = ?, job_id = ?, touch_time = ? WHERE id = ?"));
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(row->image_id)
+                               .Bind(row->job_id)
+                               .Bind(ToMicros(Now()))
+                               .Bind(upload_id)
+                               .Run());
     return finished;
   });
 }
@@ -721,12 +766,13 @@ absl::Status SqliteCatalog::FailLiveJobs(WriteContext& context, const std::strin
 }
 
 absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistration& registration) {
-  return Write([&](WriteContext& context) -> absl::StatusOr<RegisteredImage> {
+  const auto change = [&](WriteContext& context) -> absl::StatusOr<RegisteredImage> {
     Database& db = context.db;
     const std::string& id = registration.image_id;
     RegisteredImage registered;
     HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, id));
     bool read = true;
+    if (!image.has_value() || registration.job.has_value()) HISTEQ_RETURN_IF_ERROR(CheckRoom(db));
     if (image.has_value()) {
       if (image->facts.location != registration.location) {
         base::ErrorDetail detail;
@@ -750,7 +796,6 @@ absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistrat
       }
       registered.image = *std::move(image);
     } else {
-      HISTEQ_RETURN_IF_ERROR(CheckRoom(db));
       registered.image.id = id;
       registered.image.name = registration.name;
       registered.image.facts.location = registration.location;
@@ -777,7 +822,8 @@ absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistrat
       }
     }
     return registered;
-  });
+  };
+  return MakingRoom([&] { return Write(change); });
 }
 
 absl::Status SqliteCatalog::KeepInspected(Database& db, const JobRecord& job,
@@ -842,11 +888,15 @@ absl::StatusOr<ImageDescription> SqliteCatalog::DescribeImage(const std::string&
   }
   HISTEQ_ASSIGN_OR_RETURN(Statement row,
                           db.Prepare("SELECT operation, job_id, image_id FROM derivatives WHERE "
-                                     "source_image_id = ? ORDER BY seq LIMIT 1000"));
-  row.Bind(image_id);
+                                     "source_image_id = ? ORDER BY seq LIMIT ?"));
+  row.Bind(image_id).Bind(static_cast<int64_t>(kMaxDerivatives + 1));
   while (true) {
     HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
-    if (!more) return description;
+    if (!more) break;
+    if (description.derivatives.size() == kMaxDerivatives) {
+      description.more_derivatives = true;
+      break;
+    }
     DerivativeRecord derivative;
     derivative.operation = row.Bytes(0);
     derivative.job_id = row.Bytes(1);
@@ -856,14 +906,49 @@ absl::StatusOr<ImageDescription> SqliteCatalog::DescribeImage(const std::string&
       // Between the two statements it was removed.
       if (!derivative.image.has_value()) continue;
     } else {
-      HISTEQ_ASSIGN_OR_RETURN(const auto job, FindJob(db, derivative.job_id));
+      HISTEQ_ASSIGN_OR_RETURN(auto job, FindJob(db, derivative.job_id));
       if (!job.has_value() || job->state == JobState::kCancelled) continue;
       // Likewise: it is there with the next look.
       derivative.state = job->state == JobState::kSucceeded ? JobState::kRunning : job->state;
       if (job->state == JobState::kFailed) derivative.error = job->error;
+      if (job->state == JobState::kQueued) {
+        job->spec = JobSpec();
+        derivative.job = std::move(job);
+      }
     }
     description.derivatives.push_back(std::move(derivative));
   }
+  if (!description.image.unread) return description;
+  HISTEQ_RETURN_IF_ERROR(AddWaiting(db, description));
+  return description;
+}
+
+absl::Status SqliteCatalog::AddWaiting(Database& db, ImageDescription& description) const {
+  std::set<std::string> listed;
+  for (const DerivativeRecord& derivative : description.derivatives) {
+    listed.insert(derivative.operation);
+  }
+  HISTEQ_ASSIGN_OR_RETURN(auto waiting,
+                          ListJobRows(db, JobState::kQueued, description.image.id, kNewest,
+                                      kMaxDerivatives, limits_.max_page_bytes));
+  std::reverse(waiting.begin(), waiting.end());
+  for (NumberedJob& numbered : waiting) {
+    JobRecord& job = numbered.job;
+    if (!job.blocked || job.spec.inspects) continue;
+    const std::vector<JobOutput> outputs = std::exchange(job.spec, JobSpec()).outputs;
+    for (const JobOutput& output : outputs) {
+      if (!listed.insert(output.operation).second) continue;
+      if (description.derivatives.size() == kMaxDerivatives) {
+        description.more_derivatives = true;
+        return absl::OkStatus();
+      }
+      DerivativeRecord& derivative = description.derivatives.emplace_back();
+      derivative.operation = output.operation;
+      derivative.job_id = job.id;
+      derivative.job = job;
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<RemovedImages> SqliteCatalog::DeleteImage(const std::string& image_id) {
@@ -930,31 +1015,43 @@ absl::StatusOr<RemovedImages> SqliteCatalog::ExpireImages(
     Database& db = context.db;
     RemovedImages removed;
     const absl::Time now = Now();
-    constexpr int64_t kOldest = std::numeric_limits<int64_t>::min();
-    std::pair<int64_t, int64_t> cursor{kOldest, 0};
-    while (removed.images.size() < max_images) {
+    uint32_t looks = 0;
+    const auto goes_on = [&] {
+      if (removed.images.size() < max_images && looks++ < kMaxExpiryLooks) return true;
+      removed.more = true;
+      return false;
+    };
+    // One pass that began elsewhere than at the oldest ends there.
+    bool whole = expire_cursor_ == kOldest;
+    while (goes_on()) {
       HISTEQ_ASSIGN_OR_RETURN(
           const bool more,
           RemoveNext(db,
                      "SELECT seq, id, expire_time FROM images WHERE expire_time IS NOT NULL AND "
                      "(expire_time, seq) > (?, ?) AND expire_time <= ? ORDER BY expire_time, seq "
                      "LIMIT 1",
-                     now, in_use, cursor, removed));
-      if (!more) break;
+                     now, in_use, expire_cursor_, removed));
+      if (more) continue;
+      expire_cursor_ = kOldest;
+      if (std::exchange(whole, true)) break;
     }
-    if (limits_.derivative_budget_bytes == 0) return removed;
-    cursor = {kOldest, 0};
-    while (removed.images.size() < max_images) {
+    if (limits_.derivative_budget_bytes == 0 || removed.more) return removed;
+    whole = use_cursor_ == kOldest;
+    while (goes_on()) {
       HISTEQ_ASSIGN_OR_RETURN(const uint64_t bytes, DerivedBytes(db));
-      if (bytes <= limits_.derivative_budget_bytes) break;
+      if (bytes <= limits_.derivative_budget_bytes) {
+        use_cursor_ = kOldest;
+        break;
+      }
       HISTEQ_ASSIGN_OR_RETURN(
           const bool more,
           RemoveNext(db,
                      "SELECT seq, id, use_time FROM images WHERE tag <> '' AND (use_time, seq) > "
                      "(?, ?) AND use_time <= ? ORDER BY use_time, seq LIMIT 1",
-                     absl::FromUnixMicros(std::numeric_limits<int64_t>::max() / 2), in_use, cursor,
-                     removed));
-      if (!more) break;
+                     now - limits_.derivative_grace, in_use, use_cursor_, removed));
+      if (more) continue;
+      use_cursor_ = kOldest;
+      if (std::exchange(whole, true)) break;
     }
     return removed;
   });
@@ -1007,7 +1104,7 @@ absl::StatusOr<Catalog::BlobUse> SqliteCatalog::UseOfBlob(const std::string& key
 absl::StatusOr<JobRecord> SqliteCatalog::CreateJob(const std::string& request_id,
                                                    const std::string& image_id,
                                                    const JobSpec& spec) {
-  return Write([&](WriteContext& context) -> absl::StatusOr<JobRecord> {
+  const auto change = [&](WriteContext& context) -> absl::StatusOr<JobRecord> {
     HISTEQ_ASSIGN_OR_RETURN(const auto request, FindRequest(context.db, request_id));
     if (request.has_value()) {
       HISTEQ_ASSIGN_OR_RETURN(auto job, FindJobComplete(context.db, request->job_id));
@@ -1023,7 +1120,8 @@ absl::StatusOr<JobRecord> SqliteCatalog::CreateJob(const std::string& request_id
     if (!image.has_value()) return ImageNotFound(image_id);
     HISTEQ_RETURN_IF_ERROR(CheckRoom(context.db));
     return Queue(context, *image, spec, request_id);
-  });
+  };
+  return MakingRoom([&] { return Write(change); });
 }
 
 absl::StatusOr<JobRecord> SqliteCatalog::GetJob(const std::string& job_id) {
@@ -1124,6 +1222,48 @@ absl::Status SqliteCatalog::Release(WriteContext& context, const JobRecord& job)
     });
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<ForgottenWork> SqliteCatalog::Forget(JobPruning& pruning, absl::Time before,
+                                                    uint32_t max_looks) {
+  ForgottenWork forgotten;
+  // Most looks find nothing, and cost no transaction. What is final stays so.
+  JobPruning::Found jobs;
+  std::vector<std::string> uploads;
+  {
+    HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+    HISTEQ_ASSIGN_OR_RETURN(jobs, pruning.Look(snapshot.db(), before, max_looks));
+    HISTEQ_ASSIGN_OR_RETURN(uploads, FindFinishedUploads(snapshot.db(), before, max_looks));
+  }
+  forgotten.more = jobs.more || uploads.size() == max_looks;
+  if (jobs.job_ids.empty() && uploads.empty()) return forgotten;
+  HISTEQ_ASSIGN_OR_RETURN(const Pruned pruned, Write([&](WriteContext& context) {
+                            return Prune(context.db, jobs.job_ids, uploads);
+                          }));
+  forgotten.jobs = pruned.jobs;
+  forgotten.uploads = pruned.uploads;
+  return forgotten;
+}
+
+absl::StatusOr<ForgottenWork> SqliteCatalog::ForgetFinished(uint32_t max_looks) {
+  if (limits_.job_retention == absl::InfiniteDuration()) return ForgottenWork();
+  const std::lock_guard lock(pruning_mutex_);
+  return Forget(pruning_, Now() - limits_.job_retention, max_looks);
+}
+
+absl::StatusOr<bool> SqliteCatalog::MakeRoom() {
+  constexpr uint32_t kLooksAtOnce = 256;
+  constexpr int kMaxLooks = 64;
+  const std::lock_guard lock(pruning_mutex_);
+  // Jobs that wait for long may stand before those that are over.
+  for (int i = 0; i < kMaxLooks; ++i) {
+    HISTEQ_ASSIGN_OR_RETURN(
+        const ForgottenWork forgotten,
+        Forget(full_pruning_, Now() - limits_.full_job_retention, kLooksAtOnce));
+    if (forgotten.jobs + forgotten.uploads > 0) return true;
+    if (!forgotten.more) break;
+  }
+  return false;
 }
 
 absl::StatusOr<QueueCounts> SqliteCatalog::CountJobs() { return QueueCounts{queued_, running_}; }

@@ -395,6 +395,13 @@ TEST_CASE("query shows an image's state and all that was made of it") {
     failed.set_state(v1::GetImageResponse::STATE_FAILED);
     *failed.mutable_error() = response.error();
     failed.set_job_id("job-9");
+    v1::GetImageResponse::Derivative& waits = *response.add_derivatives();
+    v1::Derive& derive = *waits.mutable_operation()->mutable_derive();
+    derive.mutable_equalize()->set_strength(0.5);
+    derive.add_thumbnails()->set_width(32);
+    waits.set_state(v1::GetImageResponse::STATE_QUEUED);
+    waits.set_waiting_for("storage disk1");
+    response.set_waiting_for("storage \x1b");
   };
   const Ran json = desk.Run({"query", id, "--json"});
   CHECK(json.code == 0);
@@ -405,7 +412,13 @@ TEST_CASE("query shows an image's state and all that was made of it") {
   CHECK(fields.at("status").string_value() == "failed");
   CHECK(fields.at("original").struct_value().fields().at("name").string_value() == "b.png");
   const auto& derivatives = fields.at("derivatives").list_value();
-  REQUIRE(derivatives.values_size() == 2);
+  REQUIRE(derivatives.values_size() == 3);
+  CHECK(fields.at("waiting_for").string_value() == "storage \x1b");
+  const auto& waits = derivatives.values(2).struct_value().fields();
+  CHECK(waits.at("waiting_for").string_value() == "storage disk1");
+  const auto& derive = waits.at("parameters").struct_value().fields().at("derive").struct_value();
+  CHECK(derive.fields().at("equalize").struct_value().fields().at("strength").number_value() ==
+        0.5);
   const auto& made = derivatives.values(0).struct_value().fields();
   CHECK(made.at("status").string_value() == "done");
   CHECK(made.at("id").string_value() == "image-7");
@@ -417,6 +430,7 @@ TEST_CASE("query shows an image's state and all that was made of it") {
   const Ran text = desk.Run({"query", id});
   CHECK(Contains(text.out, "thumbnail 64x64: done"));
   CHECK(Contains(text.out, "equalize: failed"));
+  CHECK(Contains(text.out, "equalize, thumbnail 32x0: queued\n  waits for    storage disk1\n"));
   // Nothing from outside reaches the terminal as it is.
   CHECK(!Contains(text.out, "\x1b"));
   CHECK(desk.Run({"query", "image-99"}).code == 1);

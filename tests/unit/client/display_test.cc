@@ -160,6 +160,9 @@ TEST_CASE("a display keeps results, progress and errors apart") {
     first->Uploading(0, 100);
     first->Uploading(50, 100);
     v1::Job job;
+    job.set_state(v1::JOB_STATE_QUEUED);
+    job.set_waiting_for("storage disk1");
+    second->Job(job);
     job.set_state(v1::JOB_STATE_RUNNING);
     second->Job(job);
     v1::JobProgress progress;
@@ -177,6 +180,8 @@ TEST_CASE("a display keeps results, progress and errors apart") {
   CHECK(err.str().find("histeq: bad\\x0athing\n") != std::string::npos);
   CHECK((err.str().find("first: careful") != std::string::npos) == !quiet);
   CHECK((err.str().find("first: uploading 100 B") != std::string::npos) == (!quiet && !redraw));
+  CHECK((err.str().find("queued, waits for storage disk1") != std::string::npos) ==
+        (!quiet && !redraw));
   if (quiet) CHECK(err.str() == "histeq: bad\\x0athing\n");
 }
 

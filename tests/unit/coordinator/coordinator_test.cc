@@ -174,6 +174,9 @@ TEST_CASE("a coordinator reads the files of its own storage itself") {
   auto roots = store::StorageRoots::Open({"disk1=" + storage.folder.string()});
   REQUIRE(roots.ok());
   options.storage = *std::move(roots);
+  options.max_registered_bytes = 1 << 20;
+  std::ofstream(storage.folder / "sparse.png", std::ios::binary) << moon;
+  std::filesystem::resize_file(storage.folder / "sparse.png", uint64_t{8} << 40);
   const auto add = [&f](const std::string& id, const std::string& location,
                         const v1::Operation& operation, const std::string& source = "",
                         std::optional<google::protobuf::Timestamp> modify_time = {}) {
@@ -188,6 +191,7 @@ TEST_CASE("a coordinator reads the files of its own storage itself") {
   };
   add("inspect", "node://disk1/a.png", InspectOperation());
   add("missing", "node://disk1/b.png", InspectOperation());
+  add("sparse", "node://disk1/sparse.png", InspectOperation());
   add("nowhere", "node://disk2/a.png", InspectOperation());
   f.StartCoordinator(std::move(options));
   REQUIRE(f.frontend.WaitForState("inspect", v1::JOB_STATE_SUCCEEDED, absl::Seconds(60)));
@@ -200,6 +204,8 @@ TEST_CASE("a coordinator reads the files of its own storage itself") {
   CHECK(f.frontend.job("missing").failures.back().error().reason() == "FILE_NOT_FOUND");
   CHECK(f.frontend.job("missing").failures.back().outcome() ==
         v1::FailJobRequest::OUTCOME_PERMANENT);
+  REQUIRE(f.frontend.WaitForFailure("sparse", absl::Seconds(60)));
+  CHECK(f.frontend.job("sparse").failures.back().error().reason() == "FILE_TOO_LARGE");
   // Not an attempt that counts: it waits for whoever has the storage.
   REQUIRE(f.frontend.WaitForFailure("nowhere", absl::Seconds(60)));
   CHECK(f.frontend.job("nowhere").failures.back().error().reason() == "STORAGE_GONE");

@@ -357,6 +357,7 @@ TEST_CASE("what was downloaded lately stays when there is too much") {
   Harness harness([&](frontend::FrontendOptions& options) {
     options.clock = &clock;
     options.catalog.derivative_budget_bytes = 2 * size + size / 2;
+    options.catalog.derivative_grace = absl::ZeroDuration();
     options.expiry_interval = absl::Milliseconds(1);
     options.catalog.lease_ttl = absl::Hours(100);
     options.download_idle_timeout = absl::Hours(100);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <set>
 
 #include "frontend_harness.h"
 
@@ -203,6 +204,22 @@ TEST_CASE("what cannot be registered") {
         "PERMISSION_DENIED OUTSIDE_ROOTS");
 }
 
+TEST_CASE("a file that is too large to be registered") {
+  const Roots roots;
+  const std::string moon = TestFile("moon.png");
+  Harness harness([&](frontend::FrontendOptions& options) {
+    roots.Options()(options);
+    options.max_registered_bytes = moon.size();
+  });
+  roots.Write("a.png", moon);
+  roots.Write("b.png", moon);
+  fs::resize_file(roots.path() / "root/b.png", uint64_t{8} << 40);
+  v1::RegisterImageResponse response;
+  CHECK(Outcome(TryRegister(harness, "a", roots.Uri("a.png"), &response)) == "OK");
+  CHECK(Outcome(TryRegister(harness, "b", roots.Uri("b.png"), &response)) ==
+        "INVALID_ARGUMENT FILE_TOO_LARGE");
+}
+
 TEST_CASE("a registered file that is not what it was") {
   const Roots roots;
   roots.Write("a.png", TestFile("moon.png"));
@@ -277,6 +294,55 @@ TEST_CASE("a node's file waits for its node") {
   finish.mutable_inspected()->mutable_modify_time()->set_seconds(1'700'000'000);
   CHECK(Outcome(Inspect(harness, leased.lease(), finish)) == "OK");
   CHECK(GetImage(harness, "a").image().modify_time().seconds() == 1'700'000'000);
+}
+
+TEST_CASE("what is asked of a file that is not read is listed, with what it waits for") {
+  Harness harness;
+  // All its results with the histogram would be more than a message holds.
+  v1::RegisterImageRequest request;
+  request.set_id("a");
+  request.set_location("node://disk1/a.png");
+  v1::Derive& derive = *request.mutable_operation()->mutable_derive();
+  derive.mutable_equalize()->set_method(v1::Equalize::METHOD_MATCH);
+  v1::Histogram& histogram = *derive.mutable_equalize()->mutable_reference_histogram();
+  for (int i = 0; i < 65536; ++i) histogram.add_counts(uint64_t{1} << 40);
+  for (uint32_t size = 1; size <= 16; ++size) {
+    v1::Thumbnail& thumbnail = *derive.add_thumbnails();
+    thumbnail.set_width(size);
+    thumbnail.set_height(size);
+  }
+  v1::RegisterImageResponse registered;
+  REQUIRE(Outcome(Call(harness.client(), &Stub::RegisterImage, request, &registered)) == "OK");
+  // Another histogram is another result.
+  histogram.set_counts(7, 1);
+  v1::CreateJobRequest create;
+  create.set_request_id(NewId());
+  create.set_image_id("a");
+  *create.mutable_operation()->mutable_equalize() = derive.equalize();
+  v1::CreateJobResponse other;
+  REQUIRE(Outcome(Call(harness.client(), &Stub::CreateJob, create, &other)) == "OK");
+  const v1::GetImageResponse image = GetImage(harness, "a");
+  CHECK(image.state() == v1::GetImageResponse::STATE_QUEUED);
+  CHECK(image.waiting_for() == "storage disk1: no live coordinator or worker has it");
+  REQUIRE(image.derivatives_size() == 18);
+  std::set<std::string> histograms;
+  for (int i = 0; i < 18; ++i) {
+    const v1::GetImageResponse::Derivative& derivative = image.derivatives(i);
+    CHECK(derivative.state() == v1::GetImageResponse::STATE_QUEUED);
+    CHECK(derivative.job_id() == (i < 17 ? registered.job().id() : other.job().id()));
+    CHECK(derivative.waiting_for().find("another job") == 0);
+    const v1::Operation& operation = derivative.operation();
+    const v1::Equalize& equalize =
+        operation.has_derive() ? operation.derive().equalize() : operation.equalize();
+    CHECK_FALSE(equalize.has_reference_histogram());
+    CHECK(equalize.reference_histogram_sha256().size() == 32);
+    histograms.insert(equalize.reference_histogram_sha256());
+  }
+  CHECK(histograms.size() == 2);
+  // The job itself has it.
+  CHECK(
+      harness.GetJob(other.job().id()).operation().equalize().reference_histogram().counts_size() ==
+      65536);
 }
 
 TEST_CASE("what a job waits for is said") {

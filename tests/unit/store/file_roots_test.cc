@@ -322,12 +322,19 @@ TEST_CASE("a root that is away for a while") {
   const fs::path folder = scratch.path() / "disk";
   WriteFile(folder / "a", "a");
   const FileRoot root = OpenRoot(folder, false);
+  const auto named =
+      StorageRoots::Open({"disk=" + folder.string(), "all=" + scratch.path().string()});
+  REQUIRE(named.ok());
+  CHECK(named->NamesThere().size() == 2);
   fs::rename(folder, scratch.path() / "away");
+  CHECK(ReasonOf(named->OpenFile("disk", "a").status()) == "ROOT_MISSING");
+  CHECK(named->NamesThere() == std::vector<std::string>{"all"});
   const auto file = root.OpenFile("a");
   CHECK(file.status().code() == absl::StatusCode::kUnavailable);
   CHECK(ReasonOf(file.status()) == "ROOT_MISSING");
   fs::rename(scratch.path() / "away", folder);
   CHECK(Open(root, "a") == "text:a");
+  CHECK(named->NamesThere().size() == 2);
 }
 
 TEST_CASE("storage roots by name") {

@@ -232,6 +232,39 @@ TEST_CASE("a catalog that may not grow refuses what does not fit and goes on") {
   for (int i = 0; i < 500; ++i) AddImage(**larger, "more-" + std::to_string(i), EqualizeSpec());
 }
 
+TEST_CASE("a full catalog forgets what is over before it refuses, the last minute's not") {
+  TempFolder folder;
+  TestClock clock;
+  SqliteCatalogOptions options;
+  options.max_file_bytes = 600'000;
+  options.clock = &clock;
+  auto catalog = OpenSqliteCatalog(folder.path() + "/catalog.sqlite", options);
+  REQUIRE(catalog.ok());
+  const FinishedUpload upload = AddImage(**catalog, "up", EqualizeSpec());
+  const auto lease = (*catalog)->LeaseNext("c", 0);
+  REQUIRE((*catalog)->Complete((*lease)->job.id, 1, {{MakeFacts("blob:r")}, {}}).ok());
+  // What is there already, asked for again and again.
+  const auto ask = [&](int i) {
+    return (*catalog)->CreateJob("r-" + std::to_string(i), upload.image.id, EqualizeSpec());
+  };
+  int asked = 0;
+  while (ask(asked).ok()) REQUIRE(++asked < 10'000);
+  CHECK(ReasonOf(ask(asked)) == "DISK_FULL");
+  CHECK(ReasonOf((*catalog)->BeginUpload(MakeHeader("large"), "k")) == "DISK_FULL");
+  UploadHeader small = MakeHeader("small");
+  small.size_bytes = 1000;
+  CHECK(ReasonOf((*catalog)->BeginUpload(small, "k")) == "DISK_FULL");
+  clock.Advance(absl::Minutes(2));
+  CHECK((*catalog)->BeginUpload(small, "k").status() == absl::OkStatus());
+  CHECK((*catalog)->BeginUpload(MakeHeader("large"), "k").ok());
+  for (int i = 0; i < 4 * asked; ++i) {
+    CHECK(ask(asked + i).status() == absl::OkStatus());
+    clock.Advance(absl::Seconds(1));
+  }
+  CHECK(ReasonOf((*catalog)->GetJob(upload.job->id)) == "JOB_NOT_FOUND");
+  CHECK((*catalog)->DescribeImage(upload.image.id)->derivatives.size() == 1);
+}
+
 TEST_CASE(
     "changes that share a transaction with one that does not fit fail or hold, none by half") {
   TempFolder folder;
@@ -395,6 +428,8 @@ TEST_CASE("no statement of the catalog reads a whole table, or sorts") {
     REQUIRE(catalog.ExpireImages([](const std::string&) { return true; }, 1)->images.empty());
     clock.Advance(absl::Hours(1000));
     REQUIRE(catalog.ExpireImages([](const std::string&) { return false; }, 9)->images.size() == 1);
+    REQUIRE(catalog.ForgetFinished(1000)->jobs > 5);
+    REQUIRE(catalog.ForgetFinished(1000)->jobs == 0);
   }
   sqlite3_cancel_auto_extension(watch);
 

@@ -2,12 +2,16 @@
 
 #include "rpc/worker_files.h"
 
+#include <zlib.h>
+
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "engine/thread_executor.h"
 #include "rpc/operation_convert.h"
@@ -89,14 +93,15 @@ struct Fixture {
             .sha256 = {}};
   }
   absl::StatusOr<rpc::WorkerFiles::Processed> Process(const rpc::WorkerFile& file,
-                                                      engine::Operation::Kind kind) {
+                                                      engine::Operation::Kind kind,
+                                                      const codec::DecodeLimits& limits = {}) {
     engine::Operation operation;
     operation.kind = kind;
     rpc::WorkerFilesOptions options;
     options.hold_back = absl::Milliseconds(10);
     rpc::WorkerFiles files(pool, options);
     sink.all.clear();
-    return files.Process(file, operation, {}, sink, {});
+    return files.Process(file, operation, limits, sink, {});
   }
   absl::StatusOr<engine::InspectedFile> Inspect(const std::string& name) {
     auto processed = Process(File(name), engine::Operation::Kind::kInspect);
@@ -243,6 +248,113 @@ TEST_CASE("a storage that nobody has, and a file that is too large to be done wh
   const auto unreachable = f.Process(known, kEqualize);
   CHECK(unreachable.status().code() == absl::StatusCode::kUnavailable);
   CHECK(ReasonOf(unreachable.status()) != "STORAGE_GONE");
+}
+
+TEST_CASE("a worker keeps the coordinator's limits, not its own") {
+  Fixture f;
+  const rpc::WorkerFile known = f.Known("moon.png");
+  const auto reason = [&](const codec::DecodeLimits& limits) {
+    const std::string inspected = ReasonOf(f.Process(known, kInspect, limits).status());
+    CHECK(ReasonOf(f.Process(known, kEqualize, limits).status()) == inspected);
+    return inspected;
+  };
+  CHECK(reason({.max_dimension = 511}) == "IMAGE_TOO_LARGE");
+  CHECK(f.Process(known, kInspect, {.max_dimension = 512}).ok());
+  // A text of 1000 bytes before the pixels.
+  std::string text("\0\0\3\xe8tEXta\0", 10);
+  text += std::string(998, 'x');
+  uint32_t crc = static_cast<uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(text.data() + 4),
+                                             static_cast<uInt>(text.size() - 4)));
+  for (int shift = 24; shift >= 0; shift -= 8) text += static_cast<char>(crc >> shift);
+  f.Write("text.png", f.moon.substr(0, 33) + text + f.moon.substr(33));
+  const rpc::WorkerFile with_text = f.Known("text.png");
+  CHECK(ReasonOf(f.Process(with_text, kEqualize, {.max_metadata_bytes = 500}).status()) ==
+        "METADATA_TOO_LARGE");
+  rpc::WorkerFile bounded = known;
+  bounded.max_bytes = f.moon.size();
+  CHECK(f.Process(bounded, kInspect).ok());
+  bounded.max_bytes = f.moon.size() - 1;
+  CHECK(ReasonOf(f.Process(bounded, kInspect).status()) == "FILE_TOO_LARGE");
+}
+
+// Hears nothing of images until it is woken; then the real worker answers.
+class HangingWorker final : private v1::Worker::Service {
+ public:
+  explicit HangingWorker(v1::Worker::Service& real) : real_(real) {
+    rpc::ServerOptions options;
+    options.services = {this};
+    auto started = rpc::Server::Start(options);
+    REQUIRE(started.ok());
+    server_ = *std::move(started);
+  }
+  ~HangingWorker() override {
+    Wake();
+    server_.reset();
+  }
+  std::string address() const { return server_->local_address(); }
+  void Wake() { awake_.Cancel(absl::CancelledError("awake")); }
+  int asked() const { return asked_; }
+
+ private:
+  grpc::Status ProcessImage(grpc::ServerContext* context,
+                            grpc::ServerReaderWriter<v1::ProcessImageResponse,
+                                                     v1::ProcessImageRequest>* stream) override {
+    ++asked_;
+    while (!awake_.token().cancelled() && !context->IsCancelled()) {
+      awake_.token().WaitFor(absl::Milliseconds(10)).IgnoreError();
+    }
+    return real_.ProcessImage(context, stream);
+  }
+
+  v1::Worker::Service& real_;
+  std::atomic<int> asked_ = 0;
+  base::CancelSource awake_;
+  std::unique_ptr<rpc::Server> server_;
+};
+
+TEST_CASE("a worker that hangs does not keep those who ask for its files") {
+  Fixture f;
+  const rpc::WorkerFile known = f.Known("moon.png");
+  HangingWorker hanging(dynamic_cast<v1::Worker::Service&>(*f.worker->worker->service()));
+  f.pool.Remove("w");
+  f.pool.Update({.name = "hanging",
+                 .address = hanging.address(),
+                 .slots = 2,
+                 .free_slots = 2,
+                 .memory_bytes = 256 << 20,
+                 .free_memory_bytes = 256 << 20,
+                 .storages = {"disk"}});
+  rpc::WorkerFilesOptions options;
+  options.stall_timeout = absl::Hours(1);
+  options.answer_timeout = absl::Milliseconds(50);
+  options.hold_back = absl::Hours(1);
+  engine::Operation inspect;
+  inspect.kind = kInspect;
+  rpc::WorkerFiles files(f.pool, options);
+  CHECK(ReasonOf(files.Process(known, inspect, {}, f.sink, {}).status()) == "STORAGE_GONE");
+  CHECK(hanging.asked() == 1);
+  // While it is held back nobody waits for it.
+  CHECK(ReasonOf(files.Process(known, inspect, {}, f.sink, {}).status()) == "STORAGE_GONE");
+  CHECK(hanging.asked() == 1);
+  // Another worker that has the storage is asked all the same; and a worker that takes long after
+  // it has answered is waited for.
+  f.Update({"disk"});
+  rpc::WorkerFilesOptions patient;
+  patient.hold_back = absl::Hours(1);
+  CHECK(rpc::WorkerFiles(f.pool, patient).Process(known, inspect, {}, f.sink, {}).ok());
+}
+
+TEST_CASE("a storage whose folder is away for a while is nobody's fault") {
+  Fixture f;
+  const rpc::WorkerFile known = f.Known("moon.png");
+  const fs::path away = f.folder.string() + "-away";
+  fs::rename(f.folder, away);
+  CHECK(ReasonOf(f.Process(known, kInspect).status()) == "ROOT_MISSING");
+  absl::Status status;
+  f.Read(known, 0, status);
+  CHECK(ReasonOf(status) == "ROOT_MISSING");
+  fs::rename(away, f.folder);
+  CHECK(f.Process(known, kInspect).ok());
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // Segments and their specs between the contract and the engine. What comes from outside is checked.
 
 #include "absl/status/statusor.h"
+#include "codec/limits.h"
 #include "engine/plan.h"
 #include "engine/segment_work.h"
 #include "histeq/v1/worker.pb.h"
@@ -13,6 +14,11 @@ namespace histeq::rpc {
 // it is in the mapping, and workers need nothing else of it.
 void ToProto(const engine::TransformSpec& spec, const engine::Segment& segment,
              v1::TransformSegmentRequest::Header& header);
+
+// What the coordinator accepts, for the worker that does a whole image; 0 in a header stands for
+// the worker's own default.
+void FillLimits(const codec::DecodeLimits& limits, v1::ProcessImageRequest::Header& header);
+codec::DecodeLimits LimitsOf(const v1::ProcessImageRequest::Header& header);
 
 // First word of AnalyzeSegmentResponse.statistics; Statistics::words() follow.
 inline constexpr uint64_t kStatisticsVersion = 1;

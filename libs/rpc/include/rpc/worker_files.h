@@ -29,6 +29,8 @@ struct WorkerFile {
   std::optional<absl::Time> modify_time;
   // 32 bytes, or empty: any. Compared by Process; whoever reads what Open gives compares itself.
   std::string sha256;
+  // A larger one is refused by Process (FILE_TOO_LARGE); 0: none is too large.
+  uint64_t max_bytes = 0;
 };
 
 struct WorkerFilesOptions {
@@ -38,6 +40,8 @@ struct WorkerFilesOptions {
   std::string coordinator;
   // A call on which nothing moves for so long is broken.
   absl::Duration stall_timeout = absl::Seconds(20);
+  // A worker says at once that it heard a call of Process; one that does not for so long hangs.
+  absl::Duration answer_timeout = absl::Seconds(5);
   // Faults of workers before Process gives up; a worker that failed gets no work for `hold_back`.
   uint32_t max_tries = 3;
   absl::Duration hold_back = absl::Seconds(5);
@@ -45,7 +49,7 @@ struct WorkerFilesOptions {
 
 // For one job. One thread at a time. Errors of all calls: those of the Worker service about files
 // (FILE_NOT_FOUND, SOURCE_CHANGED, OUTSIDE_ROOTS, ...), and UNAVAILABLE STORAGE_GONE when no live
-// worker has the storage (any more).
+// worker has the storage (any more), or, of Process, none that answers.
 class WorkerFiles {
  public:
   // `pool` outlives it.

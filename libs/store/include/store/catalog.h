@@ -36,6 +36,13 @@ struct CatalogLimits {
   absl::Duration result_ttl = absl::Hours(24 * 7);
   // Bytes of all results together; beyond it those go that were not used for longest. 0: no limit.
   uint64_t derivative_budget_bytes = 0;
+  // A result that was made or used so short ago stays, whatever the budget: who asked for it must
+  // have the time to fetch it.
+  absl::Duration derivative_grace = absl::Minutes(1);
+  // How long a job is remembered after it ended, and an upload after it was finished. While the
+  // catalog is full the oldest go earlier, but not those of the last `full_job_retention`.
+  absl::Duration job_retention = absl::Hours(24 * 7);
+  absl::Duration full_job_retention = absl::Minutes(1);
   // Largest page of a list, and the size of a page when none is asked for.
   uint32_t max_page_size = 1000;
   uint32_t default_page_size = 100;
@@ -111,11 +118,20 @@ struct RegisteredImage {
   std::optional<JobRecord> inspection;
 };
 
+struct ForgottenWork {
+  uint64_t jobs = 0;
+  uint64_t uploads = 0;
+  // There is more to look at.
+  bool more = false;
+};
+
 struct RemovedImages {
   // The image that was asked for first, then what was made of it.
   std::vector<ImageRecord> images;
   // Where bytes lie that nothing refers to any more: for the caller to delete.
   std::vector<std::string> freed_locations;
+  // Of ExpireImages: there is more to look at.
+  bool more = false;
 };
 
 // Numbers as in histeq.v1.FailJobRequest.Outcome.
@@ -145,7 +161,7 @@ struct CatalogHint {
 };
 
 // Thread-safe. Calls block until the change is durable. Errors of every call:
-// - RESOURCE_EXHAUSTED DISK_FULL: the disk is full; nothing was changed.
+// - RESOURCE_EXHAUSTED DISK_FULL: the disk, or the catalog, is full; nothing was changed.
 // - DATA_LOSS CATALOG_DAMAGED: the database cannot be read.
 // - UNAVAILABLE: the catalog is closing.
 // - INTERNAL CATALOG_IO: any other failure; nothing was changed.
@@ -213,7 +229,8 @@ class Catalog {
   virtual absl::StatusOr<RemovedImages> DeleteImage(const std::string& image_id) = 0;
 
   // Forgets images whose time has come, and, while results take more than the budget, those not
-  // used for longest; at most `max_images`, 0 in the answer when there is nothing left to do. Left
+  // used for longest; at most `max_images`, and after looking at no more than 1000; `more` in the
+  // answer says that another call goes on. Left
   // alone is what a job that is not final needs, and what `in_use` says of an id; it is called on
   // another thread and must not call the catalog.
   virtual absl::StatusOr<RemovedImages> ExpireImages(
@@ -266,6 +283,12 @@ class Catalog {
                                                     const std::string& request_id) = 0;
 
   virtual absl::StatusOr<QueueCounts> CountJobs() = 0;
+
+  // Forgets jobs that ended longer than the retention ago, with their requests and what they left
+  // noted as failed, and uploads that were finished so long ago: their ids are as if never used.
+  // The latest job that read a registered file stays as long as its image. Looks at no more than
+  // `max_looks` jobs and uploads, and goes on there with the next call.
+  virtual absl::StatusOr<ForgottenWork> ForgetFinished(uint32_t max_looks) = 0;
 
   // ---- Leases. A call with an epoch that is not the job's current one changes nothing.
 

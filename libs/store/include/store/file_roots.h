@@ -2,9 +2,11 @@
 
 // Files that lie elsewhere and are only read: below given folders, and never outside of them.
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,6 +46,10 @@ class RootedFile {
   FileStamp stamp_;
 };
 
+// - INVALID_ARGUMENT FILE_TOO_LARGE: a file of more than `max_bytes`; sparse ones cost nothing to
+//   make, and their reading takes hours.
+absl::Status CheckFileSize(uint64_t size_bytes, uint64_t max_bytes);
+
 // DATA_LOSS SOURCE_CHANGED when the stamps differ.
 absl::Status CheckSameFile(const FileStamp& expected, const FileStamp& actual);
 
@@ -79,6 +85,9 @@ class FileRoot {
   // - UNAVAILABLE ROOT_MISSING: the folder itself is not there now. STORE_IO for other failures.
   absl::StatusOr<RootedFile> OpenFile(const std::string& path) const;
 
+  // Whether the folder was there when it was last wanted; one that was not is looked for again.
+  bool IsThere() const;
+
   // Absolute and normal, as given; and with its links followed, as it was at Open.
   const std::string& folder() const { return folder_; }
   const std::string& real_folder() const { return real_folder_; }
@@ -88,6 +97,8 @@ class FileRoot {
   std::string folder_;
   std::string real_folder_;
   Options options_;
+  // The last OpenFile did not find the folder.
+  std::shared_ptr<std::atomic<bool>> missing_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 // The folders of which "file:///" locations are served. Thread-safe.
@@ -120,6 +131,8 @@ class StorageRoots {
 
   // In order.
   std::vector<std::string> Names() const;
+  // Those whose folder is there, as FileRoot::IsThere says. For heartbeats.
+  std::vector<std::string> NamesThere() const;
   bool Has(const std::string& name) const { return roots_.count(name) > 0; }
   // NOT_FOUND STORAGE_UNKNOWN: no storage root of that name here. Else as FileRoot::OpenFile.
   absl::StatusOr<RootedFile> OpenFile(const std::string& name, const std::string& path) const;

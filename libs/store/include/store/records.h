@@ -183,14 +183,17 @@ struct DerivativeRecord {
   std::optional<ImageRecord> image;
   // kFailed: why.
   std::optional<JobError> error;
+  // kQueued: the job, without its spec.
+  std::optional<JobRecord> job;
 };
 
 struct ImageDescription {
   ImageRecord image;
   // Of an unread image: the latest job that reads it, or read it in vain.
   std::optional<JobRecord> inspection;
-  // Oldest first, at most 1000.
+  // Oldest first, at most 1000. Of an unread image also what waits for its reading.
   std::vector<DerivativeRecord> derivatives;
+  bool more_derivatives = false;
 };
 
 // A file that lies elsewhere, to be known as an image.
