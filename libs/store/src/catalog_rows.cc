@@ -22,6 +22,9 @@ const char kJobColumns[] =
     "error_reason, error_message, error_metadata, create_time, start_time, end_time, outputs, "
     "results, refresh, blocked, inspects, storage";
 
+// Statements that fire triggers say OR FAIL: a change that fails is undone as a whole, and SQLite
+// need not be ready to undo the statement alone, for which it copies the pages.
+
 // Texts with their lengths before them: any byte may stand in them.
 std::string EncodeTexts(const std::vector<std::string>& texts) {
   std::string bytes;
@@ -223,7 +226,7 @@ absl::StatusOr<std::optional<ImageRecord>> FindImage(Database& db, const std::st
 
 absl::Status InsertImage(Database& db, const ImageRecord& image) {
   static const std::string sql =
-      std::string("INSERT INTO images (") + kImageColumns +
+      std::string("INSERT OR FAIL INTO images (") + kImageColumns +
       ", use_time) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
   HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
   return statement.Bind(image.id)
@@ -373,7 +376,7 @@ absl::StatusOr<std::vector<JobRecord>> FindLiveJobs(Database& db, const std::str
 absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& set_key) {
   HISTEQ_ASSIGN_OR_RETURN(
       Statement statement,
-      db.Prepare("INSERT INTO jobs (id, image_id, image_name, operation, result_tag, "
+      db.Prepare("INSERT OR FAIL INTO jobs (id, image_id, image_name, operation, result_tag, "
                  "reference_image_id, state, attempts, holder_deaths, epoch, coordinator, "
                  "cancel_requested, not_before, result_image_id, create_time, start_time, "
                  "end_time, outputs, results, refresh, blocked, inspects, storage, set_key) VALUES "
@@ -407,7 +410,7 @@ absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint6
   HISTEQ_ASSIGN_OR_RETURN(
       Statement statement,
       db.Prepare(
-          "UPDATE jobs SET state = ?, attempts = ?, holder_deaths = ?, epoch = ?, "
+          "UPDATE OR FAIL jobs SET state = ?, attempts = ?, holder_deaths = ?, epoch = ?, "
           "coordinator = ?, cancel_requested = ?, not_before = ?, result_image_id = ?, "
           "error_code = ?, error_reason = ?, error_message = ?, error_metadata = ?, "
           "start_time = ?, end_time = ?, results = ?, blocked = ? WHERE id = ? AND epoch = ? "

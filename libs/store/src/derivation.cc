@@ -131,7 +131,7 @@ absl::StatusOr<std::string> Derivation::InsertResult(const std::string& source_i
                                                      size_t index, const ImageFacts& facts,
                                                      const std::string& job_id) {
   ImageRecord image;
-  image.id = "img-" + RandomHex128();
+  image.id = "img-" + TimedHex128(now_);
   image.name = OutputName(source_name, outputs, index, facts.format);
   image.facts = facts;
   image.create_time = now_;

@@ -24,7 +24,7 @@ std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec);
 // Which outputs are to be made when `result_image_ids` are there: see Lease::outputs.
 std::vector<uint32_t> OutputsToMake(const JobRecord& job);
 
-// The rules, within one transaction of the writing thread. A job waits only for older ones: what a
+// The rules, within one change. A job waits only for older ones: what a
 // job leaves unmade goes to the oldest that waits for it, whatever else that one waits for. So no
 // two wait for each other.
 class Derivation {

@@ -14,7 +14,7 @@
 
 namespace histeq::store {
 
-// One removal, within one transaction of the writing thread.
+// One removal, within one change.
 class ImageRemoval {
  public:
   explicit ImageRemoval(Database& db) : db_(db) {}

@@ -10,12 +10,17 @@ namespace {
 // More than the readers that run at the same time on most machines.
 constexpr size_t kMaxKept = 16;
 
+absl::Status Frame(Database& db, const char* sql) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
+  return statement.Run();
+}
+
 }  // namespace
 
 ReadPool::Snapshot::~Snapshot() {
   if (db_ == nullptr) return;
   // A connection that cannot end its transaction would hold the log for ever.
-  if (!db_->Execute("COMMIT").ok()) return;
+  if (!Frame(*db_, "COMMIT").ok()) return;
   const std::lock_guard lock(pool_->mutex_);
   if (pool_->free_.size() < kMaxKept) pool_->free_.push_back(std::move(db_));
 }
@@ -33,7 +38,7 @@ absl::StatusOr<ReadPool::Snapshot> ReadPool::Take() {
     HISTEQ_ASSIGN_OR_RETURN(db, Database::Open(file_, true));
     HISTEQ_RETURN_IF_ERROR(db->Execute("PRAGMA query_only = 1; PRAGMA cache_size = -2000"));
   }
-  HISTEQ_RETURN_IF_ERROR(db->Execute("BEGIN"));
+  HISTEQ_RETURN_IF_ERROR(Frame(*db, "BEGIN"));
   return Snapshot(this, std::move(db));
 }
 

@@ -197,7 +197,7 @@ class SqliteCatalog final : public Catalog {
 
   // As it is read back later: an answer and its repetition are the same.
   absl::Time Now() const { return FromMicros(ToMicros(options_.clock->Now())); }
-  // Only on the writing thread.
+  // Only within a change.
   double Random() {
     if (options_.random) return options_.random();
     return std::uniform_real_distribution<double>(0, 1)(generator_);
@@ -262,7 +262,8 @@ class SqliteCatalog final : public Catalog {
   HintHub hints_;
   mutable std::mutex coordinators_mutex_;
   std::map<std::string, std::string> coordinators_;
-  // Coordinators that were refused a lease because of what they hold. Only on the writing thread.
+  // Coordinators that were refused a lease because of what they hold. Only within a
+  // change.
   std::set<std::string> at_limit_;
   // After all that its thread uses.
   WriteQueue writes_;
@@ -470,7 +471,7 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
     }
   }
   JobRecord job;
-  job.id = "job-" + RandomHex128();
+  job.id = "job-" + TimedHex128(Now());
   job.image_id = image.id;
   job.image_name = image.name;
   job.spec = spec;
@@ -504,7 +505,7 @@ absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& up
       finished.already_finished = true;
       return finished;
     }
-    finished.image.id = "img-" + RandomHex128();
+    finished.image.id = "img-" + TimedHex128(Now());
     finished.image.name = row->upload.header.name;
     finished.image.facts = facts;
     finished.image.create_time = Now();
@@ -1030,6 +1031,8 @@ absl::StatusOr<QueueCounts> SqliteCatalog::CountJobs() {
 // ---- Leases
 
 absl::Status SqliteCatalog::PromoteWaiting(Database& db) const {
+  HISTEQ_ASSIGN_OR_RETURN(const auto waiting, FindNextWaiting(db));
+  if (!waiting.has_value()) return absl::OkStatus();
   // A time further away than any back-off means that the clock was set back.
   const absl::Time now = Now();
   const absl::Time farthest = now + limits_.max_backoff * (1 + limits_.backoff_jitter);

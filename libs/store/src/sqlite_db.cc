@@ -183,17 +183,20 @@ absl::Status Database::Execute(const std::string& sql) {
   return code == SQLITE_OK ? absl::OkStatus() : SqliteError(db_, code);
 }
 
-absl::StatusOr<Statement> Database::Prepare(const std::string& sql) {
-  sqlite3_stmt*& stmt = statements_[sql];
-  if (stmt == nullptr) {
-    const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
-                                        SQLITE_PREPARE_PERSISTENT, &stmt, nullptr);
-    if (code != SQLITE_OK) return SqliteError(db_, code);
-  }
+absl::StatusOr<Statement> Database::Prepare(std::string_view sql) {
+  const auto found = statements_.find(sql);
+  if (found != statements_.end()) return Statement(found->second);
+  sqlite3_stmt* stmt = nullptr;
+  const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &stmt, nullptr);
+  if (code != SQLITE_OK) return SqliteError(db_, code);
+  statements_.emplace(sql, stmt);
   return Statement(stmt);
 }
 
 int64_t Database::Changes() const { return sqlite3_changes(db_); }
+
+int64_t Database::TotalChanges() const { return sqlite3_total_changes64(db_); }
 
 bool Database::InTransaction() const { return sqlite3_get_autocommit(db_) == 0; }
 

@@ -2,11 +2,14 @@
 
 // SQLite with statuses in place of codes.
 
+#include <cstddef>
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -59,16 +62,23 @@ class Database {
   // One or more statements without results.
   absl::Status Execute(const std::string& sql);
   // The statement of `sql`, prepared once; one user at a time.
-  absl::StatusOr<Statement> Prepare(const std::string& sql);
+  absl::StatusOr<Statement> Prepare(std::string_view sql);
   // Rows that the last statement changed.
   int64_t Changes() const;
+  // Rows that all statements changed since it was opened, whether undone or not.
+  int64_t TotalChanges() const;
   // A transaction is open.
   bool InTransaction() const;
 
  private:
   Database() = default;
   sqlite3* db_ = nullptr;
-  std::map<std::string, sqlite3_stmt*> statements_;
+  // By their texts, which the hash is kept with: texts are long and begin alike.
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view sql) const { return std::hash<std::string_view>{}(sql); }
+  };
+  std::unordered_map<std::string, sqlite3_stmt*, Hash, std::equal_to<>> statements_;
 };
 
 // The status of a failed call.

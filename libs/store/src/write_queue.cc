@@ -1,7 +1,9 @@
 #include "write_queue.h"
 
+#include <cerrno>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "base/status_macros.h"
 #include "store_error.h"
 
@@ -11,64 +13,62 @@ namespace {
 // Bounds how long the first of a batch waits for the last.
 constexpr size_t kMaxBatch = 512;
 
+absl::Status Closing() {
+  return StoreError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN", "the catalog is closing");
+}
+
 }  // namespace
 
-WriteQueue::WriteQueue(std::unique_ptr<Database> db)
-    : db_(std::move(db)), thread_([this] { Loop(); }) {}
-
 WriteQueue::~WriteQueue() {
-  {
-    const std::lock_guard lock(mutex_);
-    closing_ = true;
-  }
-  arrived_.notify_all();
-  thread_.join();
   std::unique_lock lock(mutex_);
-  left_.wait(lock, [this] { return callers_ == 0; });
+  closing_ = true;
+  left_.wait(lock, [this] { return unanswered_ == 0; });
 }
 
 absl::Status WriteQueue::Run(const Body& body) {
-  Request request;
-  request.body = &body;
+  Request request(body);
   std::unique_lock lock(mutex_);
-  if (closing_) {
-    return StoreError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN", "the catalog is closing");
-  }
-  waiting_.push_back(&request);
-  ++callers_;
-  arrived_.notify_one();
-  request.wake.wait(lock, [&request] { return request.done; });
-  if (--callers_ == 0 && closing_) left_.notify_all();
-  return request.status;
-}
-
-void WriteQueue::Loop() {
-  std::unique_lock lock(mutex_);
-  while (true) {
-    arrived_.wait(lock, [this] { return closing_ || !waiting_.empty(); });
-    if (waiting_.empty()) return;
-    std::vector<Request*> batch;
-    while (!waiting_.empty() && batch.size() < kMaxBatch) {
-      batch.push_back(waiting_.front());
-      waiting_.pop_front();
-    }
-    const bool refuse = closing_;
+  if (closing_) return Closing();
+  ++unanswered_;
+  if (led_) {
+    waiting_.push_back(&request);
     lock.unlock();
-    if (refuse) {
-      for (Request* request : batch) {
-        request->status =
-            StoreError(absl::StatusCode::kUnavailable, "SHUTTING_DOWN", "the catalog is closing");
-      }
-    } else {
-      RunBatch(batch);
+    while (sem_wait(&request.wake) != 0 && errno == EINTR) {
     }
+    if (!request.leads) return std::move(request.status);
     lock.lock();
-    for (Request* request : batch) {
-      request->done = true;
-      // Under the lock: the request lives on the caller's stack and is gone once it wakes.
-      request->wake.notify_one();
-    }
   }
+  led_ = true;
+  Batch batch = {&request};
+  while (!waiting_.empty() && batch.size() < kMaxBatch) {
+    batch.push_back(waiting_.front());
+    waiting_.pop_front();
+  }
+  const bool refuse = closing_;
+  lock.unlock();
+  if (refuse) {
+    for (Request* each : batch) each->status = Closing();
+  } else {
+    RunBatch(batch);
+  }
+  lock.lock();
+  Request* next = nullptr;
+  if (waiting_.empty()) {
+    led_ = false;
+  } else {
+    next = waiting_.front();
+    waiting_.pop_front();
+    next->leads = true;
+  }
+  unanswered_ -= batch.size();
+  if (unanswered_ == 0 && closing_) left_.notify_all();
+  lock.unlock();
+  // The queue itself may be gone from here on.
+  if (next != nullptr) sem_post(&next->wake);
+  for (Request* each : batch) {
+    if (each != &request) sem_post(&each->wake);
+  }
+  return std::move(request.status);
 }
 
 absl::Status WriteQueue::Frame(const char* sql) {
@@ -76,36 +76,66 @@ absl::Status WriteQueue::Frame(const char* sql) {
   return statement.Run();
 }
 
-absl::Status WriteQueue::RunOne(Request& request) {
-  HISTEQ_RETURN_IF_ERROR(Frame("SAVEPOINT change"));
+void WriteQueue::RunBody(Request& request) {
   WriteContext context{*db_, {}, {}};
-  request.status = (*request.body)(context);
+  request.status = request.body(context);
   if (request.status.ok()) {
     request.on_commit = std::move(context.on_commit);
     request.on_rollback = std::move(context.on_rollback);
-    return Frame("RELEASE change");
+  } else {
+    for (const auto& undo : context.on_rollback) undo();
   }
-  for (const auto& undo : context.on_rollback) undo();
-  // A full disk may have ended the whole transaction; there is nothing to go back to then.
-  if (!db_->InTransaction()) return request.status;
-  HISTEQ_RETURN_IF_ERROR(Frame("ROLLBACK TO change"));
-  return Frame("RELEASE change");
 }
 
-void WriteQueue::RunBatch(const std::vector<Request*>& batch) {
-  absl::Status outcome = Frame("BEGIN IMMEDIATE");
+absl::StatusOr<bool> WriteQueue::RunPlain(const Batch& batch) {
+  HISTEQ_RETURN_IF_ERROR(Frame("BEGIN IMMEDIATE"));
   for (Request* request : batch) {
-    if (!outcome.ok()) break;
-    outcome = RunOne(*request);
+    const int64_t changes = db_->TotalChanges();
+    RunBody(*request);
+    if (request->status.ok()) continue;
+    // A full disk may have ended the whole transaction.
+    if (!db_->InTransaction()) return request->status;
+    if (db_->TotalChanges() != changes) return false;
+  }
+  return true;
+}
+
+absl::Status WriteQueue::RunEachInSavepoint(const Batch& batch) {
+  HISTEQ_RETURN_IF_ERROR(Frame("BEGIN IMMEDIATE"));
+  for (Request* request : batch) {
+    HISTEQ_RETURN_IF_ERROR(Frame("SAVEPOINT change"));
+    RunBody(*request);
+    if (!request->status.ok()) {
+      // There may be nothing to go back to, as above.
+      if (!db_->InTransaction()) return request->status;
+      HISTEQ_RETURN_IF_ERROR(Frame("ROLLBACK TO change"));
+    }
+    HISTEQ_RETURN_IF_ERROR(Frame("RELEASE change"));
+  }
+  return absl::OkStatus();
+}
+
+void WriteQueue::RunBatch(const Batch& batch) {
+  const auto undo_all = [&] {
+    if (db_->InTransaction()) Frame("ROLLBACK").IgnoreError();
+    for (Request* request : batch) {
+      for (const auto& undo : std::exchange(request->on_rollback, {})) undo();
+      request->on_commit.clear();
+    }
+  };
+  const absl::StatusOr<bool> plain = RunPlain(batch);
+  absl::Status outcome = plain.status();
+  if (plain.ok() && !*plain) {
+    undo_all();
+    // Alone it is undone already, and its answer stands.
+    if (batch.size() == 1) return;
+    outcome = RunEachInSavepoint(batch);
   }
   if (outcome.ok()) outcome = Frame("COMMIT");
   if (!outcome.ok()) {
-    if (db_->InTransaction()) Frame("ROLLBACK").IgnoreError();
-    for (Request* request : batch) {
-      // Also those that found an answer by reading: it may have rested on a change undone now.
-      request->status = outcome;
-      for (const auto& undo : request->on_rollback) undo();
-    }
+    undo_all();
+    // Also those that found an answer by reading: it may have rested on a change undone now.
+    for (Request* request : batch) request->status = outcome;
     return;
   }
   for (Request* request : batch) {
