@@ -344,6 +344,180 @@ TEMPLATE_TEST_CASE("a node's file is leased only to those who have it", "", CATA
   CHECK(reopened.GetJob(again.job->id)->state == JobState::kSucceeded);
 }
 
+// An uploaded image of the same bytes as a file with this content, and what CreateJob says for it.
+ImageRecord UploadCopy(Catalog& catalog, const std::string& upload_id, const std::string& content,
+                       std::optional<JobSpec> job = {}) {
+  REQUIRE(catalog.BeginUpload(MakeHeader(upload_id, std::move(job)), "k" + upload_id).ok());
+  ImageFacts facts = MakeFacts(content);
+  facts.location = "blob:" + upload_id;
+  const auto finished = catalog.FinishUpload(upload_id, facts);
+  REQUIRE(finished.status() == absl::OkStatus());
+  return finished->image;
+}
+
+// Both images have the equalized one.
+void CheckBothHave(Catalog& catalog, const std::string& a, const std::string& b) {
+  for (const std::string& id : {a, b}) {
+    const auto description = catalog.DescribeImage(id);
+    REQUIRE(description->derivatives.size() == 1);
+    REQUIRE(description->derivatives[0].image.has_value());
+    CHECK(description->derivatives[0].image->source_image_id == id);
+  }
+}
+
+// A node's file that was read; its node is gone from then on.
+void RegisterOnNode(Catalog& catalog, const std::string& id) {
+  const RegisteredImage image = MustRegister(catalog, MakeNodeFile(id, "x"));
+  REQUIRE(Complete(catalog, MustLease(catalog, image.job->id, {"x"}), Inspected("bytes")).ok());
+}
+
+TEMPLATE_TEST_CASE("a copy that is there does not wait for a node that is gone", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  RegisterOnNode(catalog, "a");
+  const auto on_node = catalog.CreateJob("r-a", "a", EqualizeSpec());
+  REQUIRE(on_node.ok());
+  CHECK(on_node->storage == "x");
+  SECTION("queued there: it reads the copy") {
+    const uint64_t seen = catalog.WorkGeneration();
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes", EqualizeSpec());
+    CHECK(catalog.WorkGeneration() != seen);
+    harness.Reopen();
+    const Lease lease = MustLease(harness.catalog(), on_node->id);
+    CHECK(lease.image.id == copy.id);
+    MustMake(harness.catalog(), lease, "blob:made");
+    CheckBothHave(harness.catalog(), "a", copy.id);
+  }
+  SECTION("the other way round") {
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes");
+    REQUIRE(catalog.CancelJob(on_node->id).ok());
+    const auto here = catalog.CreateJob("r-c", copy.id, EqualizeSpec());
+    CHECK(catalog.CreateJob("r-b", "a", EqualizeSpec())->id == here->id);
+    CHECK(MustLease(catalog, here->id).image.id == copy.id);
+  }
+  SECTION("several outputs, of which the node's job makes one") {
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes");
+    JobSpec both = EqualizeSpec();
+    both.operation = "both";
+    both.outputs.push_back(MakeSpec("64", "thumb").outputs[0]);
+    const auto waits_there = catalog.CreateJob("r-b", "a", both);
+    CHECK(waits_there->blocked);
+    const auto waits = catalog.CreateJob("r-c", copy.id, both);
+    CHECK(waits->id == waits_there->id);
+    CHECK(waits->image_id == copy.id);
+    MustMake(catalog, MustLease(catalog, on_node->id), "blob:made");
+    MustMake(catalog, MustLease(catalog, waits->id), "blob:64");
+    CHECK(catalog.DescribeImage("a")->derivatives.size() == 2);
+    CHECK(catalog.DescribeImage(copy.id)->derivatives.size() == 2);
+  }
+  SECTION("running there, and handed back") {
+    const Lease lease = MustLease(catalog, on_node->id, {"x"});
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes", EqualizeSpec());
+    CHECK_FALSE(TryLease(catalog).has_value());
+    REQUIRE(
+        catalog.Fail(lease.job.id, lease.job.epoch, FailOutcome::kHandBack, Error("STORAGE_GONE"))
+            .ok());
+    const Lease again = MustLease(catalog, on_node->id);
+    CHECK(again.image.id == copy.id);
+    MustMake(catalog, again, "blob:made");
+    CheckBothHave(catalog, "a", copy.id);
+  }
+  SECTION("running there, and another job waits for it") {
+    const Lease lease = MustLease(catalog, on_node->id, {"x"});
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes");
+    JobSpec both = EqualizeSpec();
+    both.operation = "both";
+    both.outputs.push_back(MakeSpec("64", "thumb").outputs[0]);
+    const auto waits = catalog.CreateJob("r-c", copy.id, both);
+    CHECK(waits->blocked);
+    // From here on leases can run out.
+    harness.Reopen();
+    REQUIRE(harness.catalog().ExpireLeases()->empty());
+    harness.clock.Advance(absl::Seconds(31));
+    REQUIRE(harness.catalog().ExpireLeases()->size() == 1);
+    CHECK(MustLease(harness.catalog(), on_node->id).image.id == copy.id);
+    (void)lease;
+  }
+}
+
+TEMPLATE_TEST_CASE("a copy's request does not fail with the file of another image", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  const RegisteredImage first = MustRegister(catalog, MakeFile("a"));
+  REQUIRE(Complete(catalog, MustLease(catalog, first.inspection->id), Inspected("bytes")).ok());
+  const auto job = catalog.CreateJob("r-a", "a", EqualizeSpec());
+  const Lease lease = MustLease(catalog, job->id);
+  FileRegistration changed = MakeFile("a");
+  changed.modify_time = *changed.modify_time + absl::Nanoseconds(1);
+  SECTION("an uploaded copy") {
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes", EqualizeSpec());
+    SECTION("when the file is registered again") {
+      const RegisteredImage again = MustRegister(catalog, changed);
+      REQUIRE(again.inspection.has_value());
+      CHECK(ReasonOf(Complete(catalog, lease, JobResult())) == "STALE_EPOCH");
+      const Lease on_copy = MustLease(catalog, job->id);
+      CHECK(on_copy.image.id == copy.id);
+      const Lease inspection = MustLease(catalog, again.inspection->id);
+      SECTION("and is the same after all") {
+        REQUIRE(Complete(catalog, inspection, Inspected("bytes")).ok());
+        MustMake(catalog, on_copy, "blob:made");
+        CheckBothHave(catalog, "a", copy.id);
+      }
+      SECTION("and is another one") {
+        MustMake(catalog, on_copy, "blob:made");
+        REQUIRE(Complete(catalog, inspection, Inspected("other")).ok());
+        CHECK(catalog.DescribeImage("a")->derivatives.empty());
+        CHECK(catalog.DescribeImage(copy.id)->derivatives.size() == 1);
+      }
+      SECTION("and is known as another one first") {
+        REQUIRE(Complete(catalog, inspection, Inspected("other")).ok());
+        MustMake(catalog, on_copy, "blob:made");
+        CHECK(catalog.DescribeImage("a")->derivatives.empty());
+        CHECK(catalog.DescribeImage(copy.id)->derivatives.size() == 1);
+      }
+    }
+    SECTION("when the job says so") {
+      const std::string reason = GENERATE("SOURCE_CHANGED", "FILE_NOT_FOUND");
+      REQUIRE(
+          catalog.Fail(lease.job.id, lease.job.epoch, FailOutcome::kPermanent, Error(reason)).ok());
+      CHECK(catalog.GetImage("a")->unread == (reason == "SOURCE_CHANGED"));
+      const Lease on_copy = MustLease(catalog, job->id);
+      CHECK(on_copy.image.id == copy.id);
+      CHECK(on_copy.job.error->reason == reason);
+      MustMake(catalog, on_copy, "blob:made");
+      CHECK(catalog.GetJob(job->id)->state == JobState::kSucceeded);
+    }
+    SECTION("but with what is wrong with the bytes") {
+      REQUIRE(catalog
+                  .Fail(lease.job.id, lease.job.epoch, FailOutcome::kPermanent,
+                        Error("IMAGE_TRUNCATED"))
+                  .ok());
+      CHECK(catalog.GetJob(job->id)->state == JobState::kFailed);
+    }
+  }
+  SECTION("files that have all gone") {
+    for (const std::string id : {"b", "c"}) {
+      const RegisteredImage other = MustRegister(catalog, MakeFile(id));
+      REQUIRE(Complete(catalog, MustLease(catalog, other.inspection->id), Inspected("bytes")).ok());
+      CHECK(catalog.CreateJob("r-" + id, id, EqualizeSpec())->id == job->id);
+    }
+    // In turn, and not for ever.
+    std::vector<std::string> read = {lease.image.id};
+    std::optional<Lease> next = lease;
+    while (next.has_value()) {
+      REQUIRE(
+          catalog
+              .Fail(next->job.id, next->job.epoch, FailOutcome::kPermanent, Error("FILE_NOT_FOUND"))
+              .ok());
+      next = TryLease(catalog);
+      if (next.has_value()) read.push_back(next->image.id);
+    }
+    CHECK(read == std::vector<std::string>{"a", "b", "c", "a", "b"});
+    CHECK(catalog.GetJob(job->id)->state == JobState::kFailed);
+    CHECK(catalog.GetJob(job->id)->error->reason == "FILE_NOT_FOUND");
+  }
+}
+
 TEMPLATE_TEST_CASE("jobs of several storages and of none come in their order", "", CATALOGS) {
   TestType harness;
   Catalog& catalog = harness.catalog();

@@ -437,6 +437,18 @@ absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint6
                     "job " + job.id + " changed while it was being changed");
 }
 
+absl::Status UpdateSourceOfJob(Database& db, const JobRecord& job) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                          db.Prepare("UPDATE jobs SET image_id = ?, image_name = ?, storage = ?, "
+                                     "results = ? WHERE id = ? AND state = 1"));
+  return statement.Bind(job.image_id)
+      .Bind(job.image_name)
+      .Bind(job.storage)
+      .BindBlob(EncodeTexts(job.result_image_ids))
+      .Bind(job.id)
+      .Run();
+}
+
 absl::StatusOr<std::vector<NumberedJob>> ListJobRows(Database& db, std::optional<JobState> state,
                                                      const std::string& image_id, int64_t before,
                                                      uint32_t limit, uint64_t max_bytes) {
@@ -546,6 +558,20 @@ absl::Status TakeBack(Database& db, const std::string& request_id) {
   HISTEQ_ASSIGN_OR_RETURN(Statement statement,
                           db.Prepare("UPDATE requests SET taken_back = 1 WHERE id = ?"));
   return statement.Bind(request_id).Run();
+}
+
+absl::StatusOr<std::vector<std::string>> FindImagesAsking(Database& db, const std::string& job_id) {
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement row,
+      db.Prepare("SELECT image_id FROM requests WHERE job_id = ?1 AND taken_back = 0 UNION SELECT "
+                 "j.image_id FROM waits w JOIN jobs j ON j.id = w.job_id WHERE w.maker_id = ?1"));
+  row.Bind(job_id);
+  std::vector<std::string> ids;
+  while (true) {
+    HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return ids;
+    ids.push_back(row.Bytes(0));
+  }
 }
 
 absl::StatusOr<bool> AnyRequest(Database& db, const std::string& job_id) {

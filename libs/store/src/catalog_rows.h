@@ -49,6 +49,8 @@ absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& se
 // Writes all that can change of a job that is now in `state` under `epoch`; INTERNAL when it is
 // not.
 absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint64_t epoch);
+// Writes which image the queued job reads, and the results that it has.
+absl::Status UpdateSourceOfJob(Database& db, const JobRecord& job);
 // Newest first, at most `limit`; also ends after the row, from the second on, with which their
 // JobBytes are more than `max_bytes`.
 struct NumberedJob {
@@ -84,6 +86,8 @@ struct RequestRow {
 absl::StatusOr<std::optional<RequestRow>> FindRequest(Database& db, const std::string& id);
 absl::Status InsertRequest(Database& db, const RequestRow& request);
 absl::Status TakeBack(Database& db, const std::string& request_id);
+// The images for which the job was asked, and those of the jobs that wait for it.
+absl::StatusOr<std::vector<std::string>> FindImagesAsking(Database& db, const std::string& job_id);
 // Whether a request of the job is left that was not taken back.
 absl::StatusOr<bool> AnyRequest(Database& db, const std::string& job_id);
 

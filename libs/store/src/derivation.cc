@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "catalog_rows.h"
+#include "image_place.h"
 #include "image_removal.h"
 #include "random_id.h"
 #include "store/sha256.h"
@@ -192,6 +193,7 @@ absl::Status Derivation::Resolve(JobRecord& job, const ImageRecord& image, const
     }
     if (maker.has_value()) {
       HISTEQ_RETURN_IF_ERROR(InsertWait(*maker, job.id));
+      HISTEQ_RETURN_IF_ERROR(MoveNearer(*maker, image));
     } else {
       HISTEQ_RETURN_IF_ERROR(InsertMaker(sha256, key, job.id));
       // Requests of other images that the last maker left unmade.
@@ -238,6 +240,65 @@ absl::Status Derivation::Join(const JobRecord& job, const ImageRecord& image) {
     HISTEQ_ASSIGN_OR_RETURN(const auto maker, FindMaker(sha256, key));
     HISTEQ_RETURN_IF_ERROR(PutRow(image.id, sha256, key, job.spec.outputs[i],
                                   maker.has_value() ? *maker : job.id, /*image_id=*/""));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Derivation::CanMove(const JobRecord& job, const ImageRecord& image) {
+  std::vector<JobOutput> there;
+  for (size_t i = 0; i < job.spec.outputs.size(); ++i) {
+    if (!job.result_image_ids[i].empty()) there.push_back(job.spec.outputs[i]);
+  }
+  return AllThere(image, there);
+}
+
+absl::Status Derivation::MoveOne(const std::string& job_id, const ImageRecord& image,
+                                 bool only_nearer, std::vector<std::string>& makers) {
+  HISTEQ_ASSIGN_OR_RETURN(auto job, FindJob(db_, job_id));
+  if (!job.has_value() || job->state != JobState::kQueued || job->image_id == image.id ||
+      job->spec.outputs.empty()) {
+    return absl::OkStatus();
+  }
+  if (only_nearer) {
+    HISTEQ_ASSIGN_OR_RETURN(const auto from, FindImage(db_, job->image_id));
+    if (from.has_value() && PlaceRank(*from) <= PlaceRank(image)) return absl::OkStatus();
+  }
+  HISTEQ_ASSIGN_OR_RETURN(const bool can_move, CanMove(*job, image));
+  if (!can_move) return absl::OkStatus();
+  const std::vector<JobOutput>& outputs = job->spec.outputs;
+  job->image_id = image.id;
+  job->image_name = image.name;
+  job->storage = StorageOf(image);
+  const std::string sha256 = ToBytes(image.facts.sha256);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!job->result_image_ids[i].empty()) {
+      HISTEQ_ASSIGN_OR_RETURN(job->result_image_ids[i], Take(image, outputs, i));
+      continue;
+    }
+    const std::string key = KeyOf(outputs[i]);
+    HISTEQ_ASSIGN_OR_RETURN(const auto maker, FindMaker(sha256, key));
+    HISTEQ_RETURN_IF_ERROR(PutRow(image.id, sha256, key, outputs[i],
+                                  maker.has_value() ? *maker : job->id, /*image_id=*/""));
+    if (maker.has_value() && *maker != job->id) makers.push_back(*maker);
+  }
+  HISTEQ_RETURN_IF_ERROR(UpdateSourceOfJob(db_, *job));
+  moved_.push_back(job->id);
+  return absl::OkStatus();
+}
+
+absl::Status Derivation::Move(const std::string& job_id, const ImageRecord& image) {
+  std::vector<std::string> makers;
+  HISTEQ_RETURN_IF_ERROR(MoveOne(job_id, image, /*only_nearer=*/false, makers));
+  for (const std::string& maker : makers) HISTEQ_RETURN_IF_ERROR(MoveNearer(maker, image));
+  return absl::OkStatus();
+}
+
+absl::Status Derivation::MoveNearer(const std::string& job_id, const ImageRecord& image) {
+  // One that was moved is not moved again, so this ends.
+  std::vector<std::string> ids = {job_id};
+  for (size_t next = 0; next < ids.size(); ++next) {
+    const std::string id = ids[next];
+    HISTEQ_RETURN_IF_ERROR(MoveOne(id, image, /*only_nearer=*/true, ids));
   }
   return absl::OkStatus();
 }

@@ -43,6 +43,19 @@ class Derivation {
   // For a request of `image` that shares the live job `job`, which may be another image's.
   absl::Status Join(const JobRecord& job, const ImageRecord& image);
 
+  // Whether what the job has already is to be had for `image` too, which has the same bytes.
+  absl::StatusOr<bool> CanMove(const JobRecord& job, const ImageRecord& image);
+
+  // Lets the queued job read `image`, which has the same bytes, if CanMove; and also the queued
+  // jobs that it waits for, as by MoveNearer.
+  absl::Status Move(const std::string& job_id, const ImageRecord& image);
+
+  // As Move, when the bytes are surer to be there than where the job would read them.
+  absl::Status MoveNearer(const std::string& job_id, const ImageRecord& image);
+
+  // The jobs that were moved, by any call: they may be ready now.
+  const std::vector<std::string>& moved() const { return moved_; }
+
   // Registers what `job` made (`made`: one for each of OutputsToMake) and sets its results. Adds to
   // `freed` the locations that nothing refers to any more.
   absl::Status Register(JobRecord& job, const std::vector<ImageFacts>& made,
@@ -92,10 +105,14 @@ class Derivation {
   // A job that waited for an inspection.
   absl::Status ResolveInspected(JobRecord& job, const ImageRecord& image, const JobRecord& ended);
   absl::StatusOr<bool> Waits(const std::string& job_id);
+  // Moves one job, and adds to `makers` those that it waits for.
+  absl::Status MoveOne(const std::string& job_id, const ImageRecord& image, bool only_nearer,
+                       std::vector<std::string>& makers);
 
   Database& db_;
   const absl::Time now_;
   const absl::Duration ttl_;
+  std::vector<std::string> moved_;
 };
 
 }  // namespace histeq::store

@@ -18,6 +18,7 @@
 #include "catalog_rows.h"
 #include "derivation.h"
 #include "hint_hub.h"
+#include "image_place.h"
 #include "image_removal.h"
 #include "job_transitions.h"
 #include "lease_book.h"
@@ -26,7 +27,6 @@
 #include "read_pool.h"
 #include "schema.h"
 #include "sqlite_db.h"
-#include "store/location.h"
 #include "store_error.h"
 #include "work_signal.h"
 #include "write_queue.h"
@@ -63,11 +63,6 @@ absl::Status Unread(const ImageRecord& image, const std::string& field) {
                   "or wait until it is read",
                   image.id),
       detail);
-}
-
-std::string StorageOf(const ImageRecord& image) {
-  const absl::StatusOr<Location> location = ParseLocation(image.facts.location);
-  return location.ok() ? location->node : std::string();
 }
 
 absl::Status Reused(const std::string& reason, const std::string& id, const std::string& field) {
@@ -215,10 +210,17 @@ class SqliteCatalog final : public Catalog {
                                   const JobSpec& spec, const std::string& request_id);
   // The job that reads the unread image, or why none does.
   absl::StatusOr<JobRecord> FindReader(Database& db, const ImageRecord& image) const;
+  // Another image of the same bytes for which the job is asked, in the surest place; `only_nearer`:
+  // in a surer one than the job's.
+  absl::StatusOr<std::optional<ImageRecord>> FindOtherPlace(Database& db, const JobRecord& job,
+                                                            bool only_nearer) const;
+  // Hints about the jobs that `derivation` moved.
+  void HintMoved(WriteContext& context, const Derivation& derivation);
   // Whether a registered file must be read (again).
   absl::StatusOr<bool> WantsReading(Database& db, const ImageRecord& image,
                                     const FileRegistration& registration) const;
-  // The jobs of the image that are not final end, because its file is another one.
+  // The jobs of the image that are not final read the same bytes elsewhere, or end, because its
+  // file is another one.
   absl::Status FailLiveJobs(WriteContext& context, const std::string& image_id);
   // Keeps what an inspection brought.
   absl::Status KeepInspected(Database& db, const JobRecord& job, const JobResult& result,
@@ -235,8 +237,10 @@ class SqliteCatalog final : public Catalog {
                                   std::pair<int64_t, int64_t>& cursor, RemovedImages& removed);
   // The job under `epoch`, running, or an error.
   absl::StatusOr<JobRecord> FindLeased(Database& db, const std::string& job_id, uint64_t epoch);
-  // Writes a job that was running under its epoch and is no more, with lease and hints.
-  absl::Status EndLease(WriteContext& context, const JobRecord& job);
+  // Writes a job that was running under its epoch and is no more, with lease and hints. One that is
+  // queued again reads `place` from now on; without it, a surer one when there is any.
+  absl::Status EndLease(WriteContext& context, const JobRecord& job,
+                        std::optional<ImageRecord> place = std::nullopt);
   absl::StatusOr<Lease> DescribeLease(Database& db, JobRecord job) const;
   absl::Status PromoteWaiting(Database& db) const;
   absl::StatusOr<UploadRecord> DescribeUpload(Database& db, UploadRow row) const;
@@ -465,6 +469,11 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
     }
     if (join) {
       HISTEQ_RETURN_IF_ERROR(derivation.Join(*same, image));
+      if (same->image_id != image.id) {
+        HISTEQ_RETURN_IF_ERROR(derivation.MoveNearer(same->id, image));
+        HintMoved(context, derivation);
+        HISTEQ_ASSIGN_OR_RETURN(same, FindJob(db, same->id));
+      }
       same->max_attempts = limits_.max_attempts;
       leases_.FillProgress(*same);
       return requested(*std::move(same));
@@ -480,6 +489,7 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
   job.storage = StorageOf(image);
   HISTEQ_RETURN_IF_ERROR(awaits ? derivation.AwaitInspection(job, reader_id)
                                 : derivation.Attach(job, image));
+  HintMoved(context, derivation);
   if (!IsFinal(job.state)) HISTEQ_RETURN_IF_ERROR(CheckQueue(db));
   HISTEQ_RETURN_IF_ERROR(InsertJob(db, job, set_key));
   context.on_commit.push_back([this, id = job.id, ready = !job.blocked && !IsFinal(job.state)] {
@@ -584,6 +594,42 @@ absl::StatusOr<bool> SqliteCatalog::WantsReading(Database& db, const ImageRecord
                                       [](const JobRecord& job) { return job.spec.inspects; });
 }
 
+absl::StatusOr<std::optional<ImageRecord>> SqliteCatalog::FindOtherPlace(Database& db,
+                                                                         const JobRecord& job,
+                                                                         bool only_nearer) const {
+  std::optional<ImageRecord> best;
+  if (job.spec.inspects || job.spec.outputs.empty()) return best;
+  HISTEQ_ASSIGN_OR_RETURN(const auto from, FindImage(db, job.image_id));
+  if (!from.has_value() || from->unread) return best;
+  HISTEQ_ASSIGN_OR_RETURN(const bool can_move, DerivationOf(db).CanMove(job, *from));
+  if (!can_move) return best;
+  // Of places that are alike one after the other, beginning after the job's.
+  const auto order = [&from](const ImageRecord& image) {
+    return std::make_tuple(PlaceRank(image), image.id < from->id, image.id);
+  };
+  HISTEQ_ASSIGN_OR_RETURN(const std::vector<std::string> ids, FindImagesAsking(db, job.id));
+  for (const std::string& id : ids) {
+    if (id == from->id) continue;
+    HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, id));
+    if (!image.has_value() || image->unread || image->facts.sha256 != from->facts.sha256) continue;
+    if (only_nearer && PlaceRank(*image) >= PlaceRank(*from)) continue;
+    if (best.has_value() && order(*best) < order(*image)) continue;
+    const absl::Status reference = CheckReferencePlace(db, job.spec, *image);
+    if (absl::IsFailedPrecondition(reference)) continue;
+    HISTEQ_RETURN_IF_ERROR(reference);
+    best = std::move(image);
+  }
+  return best;
+}
+
+void SqliteCatalog::HintMoved(WriteContext& context, const Derivation& derivation) {
+  if (derivation.moved().empty()) return;
+  context.on_commit.push_back([this, moved = derivation.moved()] {
+    for (const std::string& id : moved) HintJob(id);
+    HintWork(absl::ZeroDuration());
+  });
+}
+
 absl::Status SqliteCatalog::FailLiveJobs(WriteContext& context, const std::string& image_id) {
   HISTEQ_ASSIGN_OR_RETURN(const auto live, FindLiveJobs(context.db, image_id));
   for (const JobRecord& listed : live) {
@@ -596,6 +642,18 @@ absl::Status SqliteCatalog::FailLiveJobs(WriteContext& context, const std::strin
     error.reason = "SOURCE_CHANGED";
     error.message =
         fmt::format("the file of image {} has changed, and was registered again", image_id);
+    HISTEQ_ASSIGN_OR_RETURN(auto place, FindOtherPlace(context.db, *job, /*only_nearer=*/false));
+    if (place.has_value() && !job->cancel_requested) {
+      if (before == JobState::kRunning) {
+        HISTEQ_RETURN_IF_ERROR(
+            EndLease(context, AfterFailureOfPlace(*std::move(job), error), std::move(place)));
+      } else {
+        Derivation derivation = DerivationOf(context.db);
+        HISTEQ_RETURN_IF_ERROR(derivation.Move(job->id, *place));
+        HintMoved(context, derivation);
+      }
+      continue;
+    }
     job->error = std::move(error);
     job->state = JobState::kFailed;
     job->coordinator.clear();
@@ -1008,8 +1066,9 @@ absl::StatusOr<JobRecord> SqliteCatalog::TakeBackRequest(const std::string& job_
 
 absl::Status SqliteCatalog::Release(WriteContext& context, const JobRecord& job) {
   if (!IsFinal(job.state)) return absl::OkStatus();
-  HISTEQ_ASSIGN_OR_RETURN(const std::vector<JobRecord> changed,
-                          DerivationOf(context.db).Release(job));
+  Derivation derivation = DerivationOf(context.db);
+  HISTEQ_ASSIGN_OR_RETURN(const std::vector<JobRecord> changed, derivation.Release(job));
+  HintMoved(context, derivation);
   for (const JobRecord& waiter : changed) {
     context.on_commit.push_back(
         [this, id = waiter.id, ready = waiter.state == JobState::kQueued && !waiter.blocked] {
@@ -1128,7 +1187,8 @@ std::vector<LeaseVerdict> SqliteCatalog::Renew(const std::string& coordinator,
   return verdicts;
 }
 
-absl::Status SqliteCatalog::EndLease(WriteContext& context, const JobRecord& job) {
+absl::Status SqliteCatalog::EndLease(WriteContext& context, const JobRecord& job,
+                                     std::optional<ImageRecord> place) {
   HISTEQ_RETURN_IF_ERROR(UpdateJob(context.db, job, JobState::kRunning, job.epoch));
   context.on_commit.push_back(
       [this, id = job.id, epoch = job.epoch, state = job.state, not_before = job.not_before] {
@@ -1140,6 +1200,15 @@ absl::Status SqliteCatalog::EndLease(WriteContext& context, const JobRecord& job
           HintWork(not_before.has_value() ? *not_before - Now() : absl::ZeroDuration());
         }
       });
+  if (job.state == JobState::kQueued) {
+    if (!place.has_value()) {
+      HISTEQ_ASSIGN_OR_RETURN(place, FindOtherPlace(context.db, job, /*only_nearer=*/true));
+    }
+    if (!place.has_value()) return absl::OkStatus();
+    Derivation derivation = DerivationOf(context.db);
+    HISTEQ_RETURN_IF_ERROR(derivation.Move(job.id, *place));
+    HintMoved(context, derivation);
+  }
   return Release(context, job);
 }
 
@@ -1212,13 +1281,21 @@ absl::StatusOr<JobRecord> SqliteCatalog::Fail(const std::string& job_id, uint64_
     if (job->epoch != epoch || job->state == JobState::kSucceeded) return StaleEpoch(*job, epoch);
     // Given up before under this epoch.
     if (job->state != JobState::kRunning) return *std::move(job);
-    JobRecord after = AfterFailure(*std::move(job), outcome, error, limits_, Now(), Random());
+    std::optional<ImageRecord> place;
+    if (outcome == FailOutcome::kPermanent && IsFailureOfPlace(error.reason) &&
+        !job->cancel_requested && job->attempts < limits_.max_attempts) {
+      HISTEQ_ASSIGN_OR_RETURN(place, FindOtherPlace(context.db, *job, /*only_nearer=*/false));
+    }
+    const std::string image_id = job->image_id;
+    JobRecord after = place.has_value()
+                          ? AfterFailureOfPlace(*std::move(job), error)
+                          : AfterFailure(*std::move(job), outcome, error, limits_, Now(), Random());
     after.progress = JobProgress();
-    HISTEQ_RETURN_IF_ERROR(EndLease(context, after));
-    if (after.state == JobState::kFailed && error.reason == "SOURCE_CHANGED") {
+    HISTEQ_RETURN_IF_ERROR(EndLease(context, after, place));
+    if (outcome == FailOutcome::kPermanent && error.reason == "SOURCE_CHANGED") {
       // Registering it again is then known to be worth a reading, also where the file cannot be
       // seen from here.
-      HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(context.db, after.image_id));
+      HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(context.db, image_id));
       if (image.has_value() && !image->unread && image->modify_time.has_value()) {
         image->unread = true;
         HISTEQ_RETURN_IF_ERROR(UpdateFileOfImage(context.db, *image));
