@@ -196,6 +196,25 @@ TEMPLATE_TEST_CASE("what is there already of the same bytes is not made for a re
   CHECK_FALSE(TryLease(catalog).has_value());
 }
 
+TEMPLATE_TEST_CASE("a refresh on an unread image is one when it is read", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  AddImage(catalog, "up", EqualizeSpec());
+  MustMake(catalog, *TryLease(catalog), "blob:old");
+  const RegisteredImage registered = MustRegister(catalog, MakeFile("a", EqualizeSpec()));
+  JobSpec spec = EqualizeSpec();
+  spec.refresh = true;
+  const auto refresh = catalog.CreateJob("r-1", "a", spec);
+  CHECK(refresh->id != registered.job->id);
+  CHECK(catalog.CreateJob("r-2", "a", spec)->id == refresh->id);
+  CHECK(catalog.CreateJob("r-3", "a", EqualizeSpec())->id == registered.job->id);
+  REQUIRE(
+      Complete(catalog, MustLease(catalog, registered.inspection->id), Inspected("blob:up")).ok());
+  CHECK(catalog.GetJob(registered.job->id)->state == JobState::kSucceeded);
+  MustMake(catalog, MustLease(catalog, refresh->id), "blob:new");
+  CHECK(catalog.DescribeImage("a")->derivatives.at(0).image->facts.location == "blob:new");
+}
+
 TEMPLATE_TEST_CASE("a file that cannot be read fails what waits for it", "", CATALOGS) {
   TestType harness;
   Catalog& catalog = harness.catalog();

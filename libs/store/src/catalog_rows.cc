@@ -313,10 +313,9 @@ absl::StatusOr<std::optional<JobRecord>> FindLiveJobOfSet(Database& db, const st
     HISTEQ_ASSIGN_OR_RETURN(const bool found, statement.Step());
     if (!found) return std::optional<JobRecord>();
     JobRecord job = ReadJob(statement).job;
-    const bool has_old =
-        !job.spec.refresh && std::any_of(job.result_image_ids.begin(), job.result_image_ids.end(),
-                                         [](const std::string& id) { return !id.empty(); });
-    if (!refresh || !has_old) return std::optional<JobRecord>(std::move(job));
+    const bool has_some = std::any_of(job.result_image_ids.begin(), job.result_image_ids.end(),
+                                      [](const std::string& id) { return !id.empty(); });
+    if (!refresh || !has_some) return std::optional<JobRecord>(std::move(job));
   }
 }
 
@@ -560,18 +559,36 @@ absl::Status TakeBack(Database& db, const std::string& request_id) {
   return statement.Bind(request_id).Run();
 }
 
-absl::StatusOr<std::vector<std::string>> FindImagesAsking(Database& db, const std::string& job_id) {
-  HISTEQ_ASSIGN_OR_RETURN(
-      Statement row,
-      db.Prepare("SELECT image_id FROM requests WHERE job_id = ?1 AND taken_back = 0 UNION SELECT "
-                 "j.image_id FROM waits w JOIN jobs j ON j.id = w.job_id WHERE w.maker_id = ?1"));
-  row.Bind(job_id);
+namespace {
+
+absl::StatusOr<std::vector<std::string>> ListIds(Database& db, const char* sql,
+                                                 const std::string& parameter) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement row, db.Prepare(sql));
+  row.Bind(parameter);
   std::vector<std::string> ids;
   while (true) {
     HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
     if (!more) return ids;
     ids.push_back(row.Bytes(0));
   }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> FindImagesAsking(Database& db, const std::string& job_id) {
+  return ListIds(db,
+                 "SELECT image_id FROM requests WHERE job_id = ?1 AND taken_back = 0 UNION SELECT "
+                 "j.image_id FROM waits w JOIN jobs j ON j.id = w.job_id WHERE w.maker_id = ?1",
+                 job_id);
+}
+
+absl::StatusOr<std::vector<std::string>> FindImagesRefreshed(Database& db,
+                                                             const std::string& job_id) {
+  return ListIds(db,
+                 "SELECT image_id FROM requests WHERE taken_back = 0 AND job_id IN (SELECT ?1 "
+                 "UNION SELECT w.job_id FROM waits w JOIN jobs j ON j.id = w.job_id WHERE "
+                 "w.maker_id = ?1 AND j.refresh = 1)",
+                 job_id);
 }
 
 absl::StatusOr<bool> AnyRequest(Database& db, const std::string& job_id) {

@@ -34,7 +34,7 @@ absl::StatusOr<std::vector<NumberedImage>> ListImageRows(Database& db, const std
 // ---- jobs
 absl::StatusOr<std::optional<JobRecord>> FindJob(Database& db, const std::string& id);
 // The oldest that is not final, makes this set of outputs, and was not told to end; for a refresh
-// one that has none of them from before.
+// one that has none of them yet.
 absl::StatusOr<std::optional<JobRecord>> FindLiveJobOfSet(Database& db, const std::string& set_key,
                                                           bool refresh);
 // The oldest that is queued and not backing off, whose image is the frontend's or in `storages`.
@@ -88,6 +88,9 @@ absl::Status InsertRequest(Database& db, const RequestRow& request);
 absl::Status TakeBack(Database& db, const std::string& request_id);
 // The images for which the job was asked, and those of the jobs that wait for it.
 absl::StatusOr<std::vector<std::string>> FindImagesAsking(Database& db, const std::string& job_id);
+// The images for which the job was asked; and those of refreshes that wait for it.
+absl::StatusOr<std::vector<std::string>> FindImagesRefreshed(Database& db,
+                                                             const std::string& job_id);
 // Whether a request of the job is left that was not taken back.
 absl::StatusOr<bool> AnyRequest(Database& db, const std::string& job_id);
 

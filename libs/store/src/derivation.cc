@@ -47,7 +47,7 @@ std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec) {
 }
 
 std::string UnreadSetKey(const std::string& image_id, const JobSpec& spec) {
-  return Digest("unread:" + image_id + ":" + spec.operation);
+  return Digest((spec.refresh ? "unread refresh:" : "unread:") + image_id + ":" + spec.operation);
 }
 
 std::vector<uint32_t> OutputsToMake(const JobRecord& job) {
@@ -230,12 +230,14 @@ absl::StatusOr<bool> Derivation::AllThere(const ImageRecord& image,
   return true;
 }
 
-absl::Status Derivation::Join(const JobRecord& job, const ImageRecord& image) {
+absl::Status Derivation::Join(const JobRecord& job, const ImageRecord& image, bool refresh) {
   if (image.id == job.image_id) return absl::OkStatus();
   const std::string sha256 = ToBytes(image.facts.sha256);
   for (size_t i = 0; i < job.spec.outputs.size(); ++i) {
-    HISTEQ_ASSIGN_OR_RETURN(const std::string there, Take(image, job.spec.outputs, i));
-    if (!there.empty()) continue;
+    if (!refresh || !job.spec.refresh) {
+      HISTEQ_ASSIGN_OR_RETURN(const std::string there, Take(image, job.spec.outputs, i));
+      if (!there.empty()) continue;
+    }
     const std::string key = KeyOf(job.spec.outputs[i]);
     HISTEQ_ASSIGN_OR_RETURN(const auto maker, FindMaker(sha256, key));
     HISTEQ_RETURN_IF_ERROR(PutRow(image.id, sha256, key, job.spec.outputs[i],
@@ -309,6 +311,10 @@ absl::Status Derivation::Register(JobRecord& job, const std::vector<ImageFacts>&
   HISTEQ_ASSIGN_OR_RETURN(const auto source, FindImage(db_, job.image_id));
   if (!source.has_value()) return absl::InternalError("the source of a running job is gone");
   const std::string sha256 = ToBytes(source->facts.sha256);
+  std::vector<std::string> refreshed;
+  if (job.spec.refresh) {
+    HISTEQ_ASSIGN_OR_RETURN(refreshed, FindImagesRefreshed(db_, job.id));
+  }
   for (size_t k = 0; k < indexes.size(); ++k) {
     const uint32_t i = indexes[k];
     // Made again only because another output is made of it.
@@ -318,7 +324,10 @@ absl::Status Derivation::Register(JobRecord& job, const std::vector<ImageFacts>&
     std::vector<std::string> replaced;
     for (const Row& row : rows) {
       const bool own = row.source_image_id == job.image_id;
-      if (!own && row.job_id != job.id) continue;
+      if (!own && row.job_id != job.id &&
+          std::find(refreshed.begin(), refreshed.end(), row.source_image_id) == refreshed.end()) {
+        continue;
+      }
       if (!row.image_id.empty()) replaced.push_back(row.image_id);
       if (own) continue;
       // Asked for by way of another image of the same bytes.

@@ -15,7 +15,8 @@
 
 namespace histeq::store {
 
-// As SetKey, for an image whose file is not read yet.
+// As SetKey, for an image whose file is not read yet; of its own for a refresh, since it is not
+// known yet what is there.
 std::string UnreadSetKey(const std::string& image_id, const JobSpec& spec);
 
 // Names the outputs and the bytes that they are made of; empty for a job without outputs.
@@ -40,8 +41,9 @@ class Derivation {
   // Whether nothing is left to make.
   absl::StatusOr<bool> AllThere(const ImageRecord& image, const std::vector<JobOutput>& outputs);
 
-  // For a request of `image` that shares the live job `job`, which may be another image's.
-  absl::Status Join(const JobRecord& job, const ImageRecord& image);
+  // For a request of `image`, a refresh or not, that shares the live job `job`, which may be
+  // another image's.
+  absl::Status Join(const JobRecord& job, const ImageRecord& image, bool refresh);
 
   // Whether what the job has already is to be had for `image` too, which has the same bytes.
   absl::StatusOr<bool> CanMove(const JobRecord& job, const ImageRecord& image);

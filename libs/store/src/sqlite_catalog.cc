@@ -468,7 +468,7 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
       join = !there;
     }
     if (join) {
-      HISTEQ_RETURN_IF_ERROR(derivation.Join(*same, image));
+      HISTEQ_RETURN_IF_ERROR(derivation.Join(*same, image, spec.refresh));
       if (same->image_id != image.id) {
         HISTEQ_RETURN_IF_ERROR(derivation.MoveNearer(same->id, image));
         HintMoved(context, derivation);
