@@ -565,6 +565,48 @@ TEMPLATE_TEST_CASE("results go when their time has come, originals never", "", C
   CHECK(States(reopened, image.id).empty());
 }
 
+TEMPLATE_TEST_CASE("a result does not go before what was made of it", "", CATALOGS) {
+  CatalogLimits limits;
+  limits.result_ttl = absl::Hours(10);
+  TestType harness(limits);
+  const ImageRecord image = AddImage(harness.catalog(), "up").image;
+  const auto make = [&harness](const std::string& of, const std::string& operation) {
+    Catalog& now = harness.catalog();
+    const JobRecord job = MustCreate(now, "r-" + operation, of, DeriveSpec({operation}));
+    return MustComplete(now, MustLease(now, job.id), operation).job.result_image_id;
+  };
+  const std::string bottom = make(image.id, "1");
+  const std::string other = make(image.id, "2");
+  const std::string middle = make(bottom, "3");
+  harness.clock.Advance(absl::Hours(6));
+  const std::string top = make(middle, "4");
+  SECTION("by time") {
+    harness.clock.Advance(absl::Hours(6));
+    SECTION("counted from when it was made") {}
+    SECTION("counted from when it was asked for") {
+      MustCreate(harness.catalog(), "again", middle, DeriveSpec({"4"}));
+      harness.clock.Advance(absl::Hours(6));
+    }
+    const auto expired = harness.catalog().ExpireImages(NotInUse, 100);
+    REQUIRE(expired->images.size() == 1);
+    CHECK(expired->images[0].id == other);
+    harness.clock.Advance(absl::Hours(10));
+    CHECK(harness.catalog().ExpireImages(NotInUse, 100)->images.size() == 3);
+  }
+  SECTION("by budget") {
+    REQUIRE(harness.catalog().TouchImages({other}).ok());
+    harness.clock.Advance(absl::Seconds(1));
+    REQUIRE(harness.catalog().TouchImages({top}).ok());
+    harness.clock.Advance(absl::Minutes(5));
+    harness.limits.derivative_budget_bytes = 3500;
+    harness.Reopen();
+    const auto evicted = harness.catalog().ExpireImages(NotInUse, 100);
+    REQUIRE(evicted->images.size() == 1);
+    CHECK(evicted->images[0].id == other);
+  }
+  CHECK(harness.catalog().GetImage(image.id).ok());
+}
+
 TEMPLATE_TEST_CASE("beyond the budget the results go that were not used for longest", "",
                    CATALOGS) {
   CatalogLimits limits;

@@ -568,6 +568,62 @@ TEMPLATE_TEST_CASE("a reference in a storage is for images there", "", CATALOGS)
   CHECK(catalog.CreateJob("r-4", other.id, match).ok());
 }
 
+TEMPLATE_TEST_CASE("what was made with another reference file is not taken", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  const ImageRecord image = AddImage(catalog, "up").image;
+  const RegisteredImage reference = MustRegister(catalog, MakeFile("ref"));
+  REQUIRE(Complete(catalog, MustLease(catalog, reference.job->id), Inspected("old")).ok());
+  const JobSpec match = MakeSpec("match:ref", "EQUALIZED", "ref");
+  const auto first = catalog.CreateJob("r-1", image.id, match);
+  MustMake(catalog, MustLease(catalog, first->id), "blob:old");
+  CHECK(catalog.CreateJob("r-2", image.id, match)->state == JobState::kSucceeded);
+  FileRegistration changed = MakeFile("ref");
+  SECTION("its file changed") {
+    // One that runs and one that waits read the old one.
+    const JobSpec other = MakeSpec("match2:ref", "EQUALIZED", "ref");
+    const auto running = catalog.CreateJob("r-3", image.id, other);
+    const Lease lease = MustLease(catalog, running->id);
+    const auto queued = catalog.CreateJob("r-4", image.id, MakeSpec("match3:ref", "m", "ref"));
+    changed.modify_time = *changed.modify_time + absl::Nanoseconds(1);
+    const RegisteredImage again = MustRegister(catalog, changed);
+    for (const std::string& id : {running->id, queued->id}) {
+      const auto ended = catalog.GetJob(id);
+      CHECK(ended->state == JobState::kFailed);
+      CHECK(ended->error->reason == "SOURCE_CHANGED");
+      CHECK(ended->error->metadata.at("image") == "ref");
+    }
+    CHECK(ReasonOf(Complete(catalog, lease, JobResult())) == "STALE_EPOCH");
+    const Lease inspection = MustLease(catalog, again.inspection->id);
+    SECTION("to other bytes") {
+      REQUIRE(Complete(catalog, inspection, Inspected("new")).ok());
+      const auto anew = catalog.CreateJob("r-5", image.id, match);
+      REQUIRE(anew->state == JobState::kQueued);
+      const CompletedJob made = MustMake(catalog, MustLease(catalog, anew->id), "blob:new");
+      CHECK(made.results.at(0)->facts.location == "blob:new");
+      CHECK(catalog.CreateJob("r-6", image.id, match)->result_image_id == made.results.at(0)->id);
+    }
+    SECTION("to the same bytes") {
+      REQUIRE(Complete(catalog, inspection, Inspected("old")).ok());
+      CHECK(catalog.CreateJob("r-5", image.id, match)->state == JobState::kSucceeded);
+    }
+  }
+  SECTION("its id was given to another one") {
+    REQUIRE(catalog.DeleteImage("ref").ok());
+    changed.location = "file:///pictures/other.jpg";
+    const RegisteredImage again = MustRegister(catalog, changed);
+    REQUIRE(Complete(catalog, MustLease(catalog, again.job->id), Inspected("new")).ok());
+    CHECK(catalog.CreateJob("r-5", image.id, match)->state == JobState::kQueued);
+    // Also when the image waits to be read itself.
+    const RegisteredImage copy = MustRegister(catalog, MakeFile("copy", match));
+    REQUIRE(Complete(catalog, *TryLease(catalog), JobResult{{MakeFacts("blob:new")}, {}}).ok());
+    REQUIRE(Complete(catalog, MustLease(catalog, copy.inspection->id), Inspected("blob:up")).ok());
+    const auto result = catalog.GetJob(copy.job->id);
+    REQUIRE(result->state == JobState::kSucceeded);
+    CHECK(catalog.GetImage(result->result_image_id)->facts.location == "blob:new");
+  }
+}
+
 TEMPLATE_TEST_CASE("a full queue takes no registration", "", CATALOGS) {
   CatalogLimits limits;
   limits.max_queued_jobs = 1;

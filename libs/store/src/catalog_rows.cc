@@ -358,18 +358,35 @@ absl::StatusOr<std::optional<JobRecord>> FindInspection(Database& db, const std:
   return OneJob(std::move(statement));
 }
 
-absl::StatusOr<std::vector<JobRecord>> FindLiveJobs(Database& db, const std::string& image_id) {
-  static const std::string sql = std::string("SELECT ") + kJobColumns +
-                                 " FROM jobs INDEXED BY jobs_live_image WHERE image_id = ? AND "
-                                 "state IN (1, 2)";
-  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
-  statement.Bind(image_id);
+namespace {
+
+absl::StatusOr<std::vector<JobRecord>> AllJobs(Statement statement) {
   std::vector<JobRecord> jobs;
   while (true) {
     HISTEQ_ASSIGN_OR_RETURN(const bool more, statement.Step());
     if (!more) return jobs;
     jobs.push_back(ReadJob(statement).job);
   }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<JobRecord>> FindLiveJobs(Database& db, const std::string& image_id) {
+  static const std::string sql = std::string("SELECT ") + kJobColumns +
+                                 " FROM jobs INDEXED BY jobs_live_image WHERE image_id = ? AND "
+                                 "state IN (1, 2)";
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
+  statement.Bind(image_id);
+  return AllJobs(std::move(statement));
+}
+
+absl::StatusOr<std::vector<JobRecord>> FindLiveJobsOfReference(Database& db,
+                                                               const std::string& image_id) {
+  static const std::string sql = std::string("SELECT ") + kJobColumns +
+                                 " FROM jobs WHERE reference_image_id = ? AND state IN (1, 2)";
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
+  statement.Bind(image_id);
+  return AllJobs(std::move(statement));
 }
 
 absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& set_key) {

@@ -42,8 +42,10 @@ absl::StatusOr<std::optional<JobRecord>> FindReadyJob(Database& db,
                                                       const std::vector<std::string>& storages);
 // The latest that reads the image's file.
 absl::StatusOr<std::optional<JobRecord>> FindInspection(Database& db, const std::string& image_id);
-// Those of the image that are not final.
+// Those of the image that are not final, and those that read it as their reference.
 absl::StatusOr<std::vector<JobRecord>> FindLiveJobs(Database& db, const std::string& image_id);
+absl::StatusOr<std::vector<JobRecord>> FindLiveJobsOfReference(Database& db,
+                                                               const std::string& image_id);
 // `set_key` empty: none.
 absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& set_key);
 // Writes all that can change of a job that is now in `state` under `epoch`; INTERNAL when it is

@@ -18,8 +18,8 @@ std::string Digest(const std::string& bytes) {
   return ToBytes(Sha256Of({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}));
 }
 
-std::string KeyOf(const JobOutput& output) {
-  return Digest(std::to_string(output.format_version) + ":" + output.operation);
+std::string KeyOf(const JobOutput& output, const std::string& reference_sha256) {
+  return Digest(std::to_string(output.format_version) + ":" + reference_sha256 + output.operation);
 }
 
 bool Complete(const JobRecord& job) {
@@ -39,10 +39,11 @@ void Succeed(JobRecord& job, absl::Time now) {
 
 }  // namespace
 
-std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec) {
+std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec,
+                   const std::string& reference_sha256) {
   if (spec.outputs.empty()) return {};
   std::string keys = ToBytes(source_sha256);
-  for (const JobOutput& output : spec.outputs) keys += KeyOf(output);
+  for (const JobOutput& output : spec.outputs) keys += KeyOf(output, reference_sha256);
   return Digest(keys);
 }
 
@@ -126,38 +127,42 @@ absl::Status Derivation::PutRow(const std::string& source_image_id, const std::s
       .Run();
 }
 
-absl::StatusOr<std::string> Derivation::InsertResult(const std::string& source_image_id,
-                                                     const std::string& source_name,
+absl::StatusOr<std::string> Derivation::InsertResult(const ImageRecord& source,
                                                      const std::vector<JobOutput>& outputs,
                                                      size_t index, const ImageFacts& facts,
                                                      const std::string& job_id) {
   ImageRecord image;
   image.id = "img-" + TimedHex128(now_);
-  image.name = OutputName(source_name, outputs, index, facts.format);
+  image.name = OutputName(source.name, outputs, index, facts.format);
   image.facts = facts;
   image.create_time = now_;
   image.tag = outputs[index].tag;
-  image.source_image_id = source_image_id;
+  image.source_image_id = source.id;
   image.source_job_id = job_id;
   if (ttl_ < absl::InfiniteDuration()) image.expire_time = now_ + ttl_;
   HISTEQ_RETURN_IF_ERROR(InsertImage(db_, image));
+  if (!source.source_image_id.empty()) HISTEQ_RETURN_IF_ERROR(Refresh(source.id));
   return image.id;
 }
 
 absl::Status Derivation::Refresh(const std::string& image_id) {
+  // An image goes with what it was made of, which must not go before it. Uploads have no time.
   HISTEQ_ASSIGN_OR_RETURN(
       Statement statement,
-      db_.Prepare("UPDATE images SET use_time = ?1, expire_time = CASE WHEN expire_time IS NULL "
-                  "THEN NULL ELSE ?2 END WHERE id = ?3"));
+      db_.Prepare("WITH RECURSIVE up(id) AS (VALUES(?3) UNION SELECT i.source_image_id FROM up "
+                  "JOIN images i ON i.id = up.id WHERE i.source_image_id <> '') UPDATE images SET "
+                  "use_time = max(use_time, ?1), expire_time = CASE WHEN expire_time IS NULL THEN "
+                  "NULL ELSE max(expire_time, ?2) END WHERE source_image_id <> '' AND id IN "
+                  "(SELECT id FROM up)"));
   const absl::Time expire =
       ttl_ < absl::InfiniteDuration() ? now_ + ttl_ : now_ + absl::Hours(24 * 365 * 100);
   return statement.Bind(ToMicros(now_)).Bind(ToMicros(expire)).Bind(image_id).Run();
 }
 
 absl::StatusOr<std::string> Derivation::Take(const ImageRecord& image,
-                                             const std::vector<JobOutput>& outputs, size_t index) {
+                                             const std::vector<JobOutput>& outputs, size_t index,
+                                             const std::string& key) {
   const std::string sha256 = ToBytes(image.facts.sha256);
-  const std::string key = KeyOf(outputs[index]);
   HISTEQ_ASSIGN_OR_RETURN(const std::vector<Row> rows, FindRows(sha256, key));
   const Row* other = nullptr;
   for (const Row& row : rows) {
@@ -171,8 +176,8 @@ absl::StatusOr<std::string> Derivation::Take(const ImageRecord& image,
   if (other == nullptr) return std::string();
   HISTEQ_ASSIGN_OR_RETURN(const auto shared, FindImage(db_, other->image_id));
   if (!shared.has_value()) return std::string();
-  HISTEQ_ASSIGN_OR_RETURN(const std::string id, InsertResult(image.id, image.name, outputs, index,
-                                                             shared->facts, other->job_id));
+  HISTEQ_ASSIGN_OR_RETURN(const std::string id,
+                          InsertResult(image, outputs, index, shared->facts, other->job_id));
   HISTEQ_RETURN_IF_ERROR(PutRow(image.id, sha256, key, outputs[index], other->job_id, id));
   return id;
 }
@@ -180,15 +185,16 @@ absl::StatusOr<std::string> Derivation::Take(const ImageRecord& image,
 absl::Status Derivation::Resolve(JobRecord& job, const ImageRecord& image, const JobRecord* ended) {
   const std::vector<JobOutput>& outputs = job.spec.outputs;
   const std::string sha256 = ToBytes(image.facts.sha256);
+  HISTEQ_ASSIGN_OR_RETURN(const std::string reference, ReferenceSha256(job.spec));
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (!job.result_image_ids[i].empty()) continue;
-    const std::string key = KeyOf(outputs[i]);
+    const std::string key = KeyOf(outputs[i], reference);
     HISTEQ_ASSIGN_OR_RETURN(const auto maker, FindMaker(sha256, key));
     if (maker.has_value() && *maker == job.id) continue;
     // While it is made anew for somebody, the one that is there serves the others.
     const bool made_now = ended != nullptr && ended->state == JobState::kSucceeded;
     if (!job.spec.refresh || (made_now && !maker.has_value())) {
-      HISTEQ_ASSIGN_OR_RETURN(job.result_image_ids[i], Take(image, outputs, i));
+      HISTEQ_ASSIGN_OR_RETURN(job.result_image_ids[i], Take(image, outputs, i, key));
       if (!job.result_image_ids[i].empty()) continue;
     }
     if (maker.has_value()) {
@@ -217,15 +223,24 @@ absl::Status Derivation::Attach(JobRecord& job, const ImageRecord& image) {
   return Resolve(job, image, nullptr);
 }
 
-absl::StatusOr<bool> Derivation::AllThere(const ImageRecord& image,
-                                          const std::vector<JobOutput>& outputs) {
-  for (const JobOutput& output : outputs) {
-    HISTEQ_ASSIGN_OR_RETURN(const std::vector<Row> rows,
-                            FindRows(ToBytes(image.facts.sha256), KeyOf(output)));
-    if (std::none_of(rows.begin(), rows.end(),
-                     [](const Row& row) { return !row.image_id.empty(); })) {
-      return false;
-    }
+absl::StatusOr<std::string> Derivation::ReferenceSha256(const JobSpec& spec) {
+  if (spec.reference_image_id.empty()) return std::string();
+  HISTEQ_ASSIGN_OR_RETURN(const auto reference, FindImage(db_, spec.reference_image_id));
+  return reference.has_value() ? ToBytes(reference->facts.sha256) : std::string();
+}
+
+absl::StatusOr<bool> Derivation::IsThere(const std::string& sha256, const std::string& key) {
+  HISTEQ_ASSIGN_OR_RETURN(const std::vector<Row> rows, FindRows(sha256, key));
+  return std::any_of(rows.begin(), rows.end(),
+                     [](const Row& row) { return !row.image_id.empty(); });
+}
+
+absl::StatusOr<bool> Derivation::AllThere(const ImageRecord& image, const JobSpec& spec) {
+  HISTEQ_ASSIGN_OR_RETURN(const std::string reference, ReferenceSha256(spec));
+  for (const JobOutput& output : spec.outputs) {
+    HISTEQ_ASSIGN_OR_RETURN(const bool there,
+                            IsThere(ToBytes(image.facts.sha256), KeyOf(output, reference)));
+    if (!there) return false;
   }
   return true;
 }
@@ -233,12 +248,13 @@ absl::StatusOr<bool> Derivation::AllThere(const ImageRecord& image,
 absl::Status Derivation::Join(const JobRecord& job, const ImageRecord& image, bool refresh) {
   if (image.id == job.image_id) return absl::OkStatus();
   const std::string sha256 = ToBytes(image.facts.sha256);
+  HISTEQ_ASSIGN_OR_RETURN(const std::string reference, ReferenceSha256(job.spec));
   for (size_t i = 0; i < job.spec.outputs.size(); ++i) {
+    const std::string key = KeyOf(job.spec.outputs[i], reference);
     if (!refresh || !job.spec.refresh) {
-      HISTEQ_ASSIGN_OR_RETURN(const std::string there, Take(image, job.spec.outputs, i));
+      HISTEQ_ASSIGN_OR_RETURN(const std::string there, Take(image, job.spec.outputs, i, key));
       if (!there.empty()) continue;
     }
-    const std::string key = KeyOf(job.spec.outputs[i]);
     HISTEQ_ASSIGN_OR_RETURN(const auto maker, FindMaker(sha256, key));
     HISTEQ_RETURN_IF_ERROR(PutRow(image.id, sha256, key, job.spec.outputs[i],
                                   maker.has_value() ? *maker : job.id, /*image_id=*/""));
@@ -247,11 +263,14 @@ absl::Status Derivation::Join(const JobRecord& job, const ImageRecord& image, bo
 }
 
 absl::StatusOr<bool> Derivation::CanMove(const JobRecord& job, const ImageRecord& image) {
-  std::vector<JobOutput> there;
+  HISTEQ_ASSIGN_OR_RETURN(const std::string reference, ReferenceSha256(job.spec));
   for (size_t i = 0; i < job.spec.outputs.size(); ++i) {
-    if (!job.result_image_ids[i].empty()) there.push_back(job.spec.outputs[i]);
+    if (job.result_image_ids[i].empty()) continue;
+    HISTEQ_ASSIGN_OR_RETURN(const bool there, IsThere(ToBytes(image.facts.sha256),
+                                                      KeyOf(job.spec.outputs[i], reference)));
+    if (!there) return false;
   }
-  return AllThere(image, there);
+  return true;
 }
 
 absl::Status Derivation::MoveOne(const std::string& job_id, const ImageRecord& image,
@@ -272,12 +291,13 @@ absl::Status Derivation::MoveOne(const std::string& job_id, const ImageRecord& i
   job->image_name = image.name;
   job->storage = StorageOf(image);
   const std::string sha256 = ToBytes(image.facts.sha256);
+  HISTEQ_ASSIGN_OR_RETURN(const std::string reference, ReferenceSha256(job->spec));
   for (size_t i = 0; i < outputs.size(); ++i) {
+    const std::string key = KeyOf(outputs[i], reference);
     if (!job->result_image_ids[i].empty()) {
-      HISTEQ_ASSIGN_OR_RETURN(job->result_image_ids[i], Take(image, outputs, i));
+      HISTEQ_ASSIGN_OR_RETURN(job->result_image_ids[i], Take(image, outputs, i, key));
       continue;
     }
-    const std::string key = KeyOf(outputs[i]);
     HISTEQ_ASSIGN_OR_RETURN(const auto maker, FindMaker(sha256, key));
     HISTEQ_RETURN_IF_ERROR(PutRow(image.id, sha256, key, outputs[i],
                                   maker.has_value() ? *maker : job->id, /*image_id=*/""));
@@ -311,6 +331,7 @@ absl::Status Derivation::Register(JobRecord& job, const std::vector<ImageFacts>&
   HISTEQ_ASSIGN_OR_RETURN(const auto source, FindImage(db_, job.image_id));
   if (!source.has_value()) return absl::InternalError("the source of a running job is gone");
   const std::string sha256 = ToBytes(source->facts.sha256);
+  HISTEQ_ASSIGN_OR_RETURN(const std::string reference, ReferenceSha256(job.spec));
   std::vector<std::string> refreshed;
   if (job.spec.refresh) {
     HISTEQ_ASSIGN_OR_RETURN(refreshed, FindImagesRefreshed(db_, job.id));
@@ -319,7 +340,7 @@ absl::Status Derivation::Register(JobRecord& job, const std::vector<ImageFacts>&
     const uint32_t i = indexes[k];
     // Made again only because another output is made of it.
     if (!job.result_image_ids[i].empty()) continue;
-    const std::string key = KeyOf(job.spec.outputs[i]);
+    const std::string key = KeyOf(job.spec.outputs[i], reference);
     HISTEQ_ASSIGN_OR_RETURN(const std::vector<Row> rows, FindRows(sha256, key));
     std::vector<std::string> replaced;
     for (const Row& row : rows) {
@@ -333,14 +354,12 @@ absl::Status Derivation::Register(JobRecord& job, const std::vector<ImageFacts>&
       // Asked for by way of another image of the same bytes.
       HISTEQ_ASSIGN_OR_RETURN(const auto other, FindImage(db_, row.source_image_id));
       if (!other.has_value()) continue;
-      HISTEQ_ASSIGN_OR_RETURN(
-          const std::string id,
-          InsertResult(other->id, other->name, job.spec.outputs, i, made[k], job.id));
+      HISTEQ_ASSIGN_OR_RETURN(const std::string id,
+                              InsertResult(*other, job.spec.outputs, i, made[k], job.id));
       HISTEQ_RETURN_IF_ERROR(PutRow(other->id, sha256, key, job.spec.outputs[i], job.id, id));
     }
-    HISTEQ_ASSIGN_OR_RETURN(
-        job.result_image_ids[i],
-        InsertResult(job.image_id, job.image_name, job.spec.outputs, i, made[k], job.id));
+    HISTEQ_ASSIGN_OR_RETURN(job.result_image_ids[i],
+                            InsertResult(*source, job.spec.outputs, i, made[k], job.id));
     HISTEQ_RETURN_IF_ERROR(
         PutRow(job.image_id, sha256, key, job.spec.outputs[i], job.id, job.result_image_ids[i]));
     for (const std::string& id : replaced) {
@@ -384,9 +403,10 @@ absl::Status Derivation::ResolveInspected(JobRecord& job, const ImageRecord& ima
     return absl::OkStatus();
   }
   HISTEQ_RETURN_IF_ERROR(Resolve(job, image, nullptr));
+  HISTEQ_ASSIGN_OR_RETURN(const std::string reference, ReferenceSha256(job.spec));
   HISTEQ_ASSIGN_OR_RETURN(Statement statement,
                           db_.Prepare("UPDATE jobs SET set_key = ? WHERE id = ?"));
-  return statement.BindBlob(SetKey(image.facts.sha256, job.spec)).Bind(job.id).Run();
+  return statement.BindBlob(SetKey(image.facts.sha256, job.spec, reference)).Bind(job.id).Run();
 }
 
 absl::Status Derivation::ForgetMade(const std::string& image_id, std::vector<std::string>& freed) {
@@ -457,13 +477,14 @@ absl::StatusOr<std::vector<JobRecord>> Derivation::Release(const JobRecord& job)
   // Nobody asks for it any more.
   HISTEQ_ASSIGN_OR_RETURN(const auto image, FindImage(db_, job.image_id));
   if (!image.has_value()) return changed;
+  HISTEQ_ASSIGN_OR_RETURN(const std::string reference, ReferenceSha256(job.spec));
   for (const JobOutput& output : job.spec.outputs) {
     HISTEQ_ASSIGN_OR_RETURN(
         Statement statement,
         db_.Prepare("DELETE FROM derivatives WHERE source_sha256 = ? AND key = ? AND job_id = ? "
                     "AND image_id IS NULL"));
     HISTEQ_RETURN_IF_ERROR(statement.BindBlob(ToBytes(image->facts.sha256))
-                               .BindBlob(KeyOf(output))
+                               .BindBlob(KeyOf(output, reference))
                                .Bind(job.id)
                                .Run());
   }

@@ -20,7 +20,9 @@ namespace histeq::store {
 std::string UnreadSetKey(const std::string& image_id, const JobSpec& spec);
 
 // Names the outputs and the bytes that they are made of; empty for a job without outputs.
-std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec);
+// `reference_sha256`: the bytes of the reference; empty: there is none.
+std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec,
+                   const std::string& reference_sha256);
 
 // Which outputs are to be made when `result_image_ids` are there: see Lease::outputs.
 std::vector<uint32_t> OutputsToMake(const JobRecord& job);
@@ -38,8 +40,12 @@ class Derivation {
   // blocked, and kSucceeded when nothing is left to make.
   absl::Status Attach(JobRecord& job, const ImageRecord& image);
 
-  // Whether nothing is left to make.
-  absl::StatusOr<bool> AllThere(const ImageRecord& image, const std::vector<JobOutput>& outputs);
+  // Whether nothing of the job, with its spec, would be left to make.
+  absl::StatusOr<bool> AllThere(const ImageRecord& image, const JobSpec& spec);
+
+  // The SHA-256 of the bytes of the spec's reference; empty without one. It does not change while a
+  // job with that reference lives.
+  absl::StatusOr<std::string> ReferenceSha256(const JobSpec& spec);
 
   // For a request of `image`, a refresh or not, that shares the live job `job`, which may be
   // another image's.
@@ -95,11 +101,13 @@ class Derivation {
   // The derivative's image when it is there, also when only another image of the same bytes has it;
   // empty: it is not.
   absl::StatusOr<std::string> Take(const ImageRecord& image, const std::vector<JobOutput>& outputs,
-                                   size_t index);
-  absl::StatusOr<std::string> InsertResult(const std::string& source_image_id,
-                                           const std::string& source_name,
+                                   size_t index, const std::string& key);
+  // Whether any image of these bytes has the derivative.
+  absl::StatusOr<bool> IsThere(const std::string& sha256, const std::string& key);
+  absl::StatusOr<std::string> InsertResult(const ImageRecord& source,
                                            const std::vector<JobOutput>& outputs, size_t index,
                                            const ImageFacts& facts, const std::string& job_id);
+  // Its time begins anew, and that of the results that it was made of.
   absl::Status Refresh(const std::string& image_id);
   // What `job` can take, makes and waits for; see Attach. Outputs that the ended job `ended` made
   // just now are taken by a refresh too.

@@ -457,14 +457,15 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
     HISTEQ_ASSIGN_OR_RETURN(const JobRecord reader, FindReader(db, image));
     reader_id = reader.id;
   }
+  HISTEQ_ASSIGN_OR_RETURN(const std::string reference, derivation.ReferenceSha256(spec));
   const std::string set_key =
-      awaits ? UnreadSetKey(image.id, spec) : SetKey(image.facts.sha256, spec);
+      awaits ? UnreadSetKey(image.id, spec) : SetKey(image.facts.sha256, spec, reference);
   if (!set_key.empty()) {
     HISTEQ_ASSIGN_OR_RETURN(auto same, FindLiveJobOfSet(db, set_key, spec.refresh));
     bool join = same.has_value();
     if (join && same->spec.refresh && !spec.refresh) {
       // While it is made anew, what is there serves the others.
-      HISTEQ_ASSIGN_OR_RETURN(const bool there, derivation.AllThere(image, spec.outputs));
+      HISTEQ_ASSIGN_OR_RETURN(const bool there, derivation.AllThere(image, spec));
       join = !there;
     }
     if (join) {
@@ -631,7 +632,9 @@ void SqliteCatalog::HintMoved(WriteContext& context, const Derivation& derivatio
 }
 
 absl::Status SqliteCatalog::FailLiveJobs(WriteContext& context, const std::string& image_id) {
-  HISTEQ_ASSIGN_OR_RETURN(const auto live, FindLiveJobs(context.db, image_id));
+  HISTEQ_ASSIGN_OR_RETURN(auto live, FindLiveJobs(context.db, image_id));
+  HISTEQ_ASSIGN_OR_RETURN(const auto with_reference, FindLiveJobsOfReference(context.db, image_id));
+  live.insert(live.end(), with_reference.begin(), with_reference.end());
   for (const JobRecord& listed : live) {
     // One that waited for another of them has ended with it.
     HISTEQ_ASSIGN_OR_RETURN(auto job, FindJob(context.db, listed.id));
@@ -642,8 +645,12 @@ absl::Status SqliteCatalog::FailLiveJobs(WriteContext& context, const std::strin
     error.reason = "SOURCE_CHANGED";
     error.message =
         fmt::format("the file of image {} has changed, and was registered again", image_id);
-    HISTEQ_ASSIGN_OR_RETURN(auto place, FindOtherPlace(context.db, *job, /*only_nearer=*/false));
-    if (place.has_value() && !job->cancel_requested) {
+    error.metadata["image"] = image_id;
+    std::optional<ImageRecord> place;
+    if (job->spec.reference_image_id != image_id && !job->cancel_requested) {
+      HISTEQ_ASSIGN_OR_RETURN(place, FindOtherPlace(context.db, *job, /*only_nearer=*/false));
+    }
+    if (place.has_value()) {
       if (before == JobState::kRunning) {
         HISTEQ_RETURN_IF_ERROR(
             EndLease(context, AfterFailureOfPlace(*std::move(job), error), std::move(place)));
@@ -919,8 +926,11 @@ absl::Status SqliteCatalog::TouchImages(const std::vector<std::string>& image_id
     for (const std::string& id : image_ids) {
       HISTEQ_ASSIGN_OR_RETURN(
           Statement statement,
-          context.db.Prepare("UPDATE images SET use_time = ? WHERE id = ? AND use_time < ?"));
-      HISTEQ_RETURN_IF_ERROR(statement.Bind(ToMicros(Now())).Bind(id).Bind(ToMicros(Now())).Run());
+          context.db.Prepare("WITH RECURSIVE up(id) AS (VALUES(?2) UNION SELECT i.source_image_id "
+                             "FROM up JOIN images i ON i.id = up.id WHERE i.source_image_id <> '') "
+                             "UPDATE images SET use_time = ?1 WHERE use_time < ?1 AND id IN "
+                             "(SELECT id FROM up)"));
+      HISTEQ_RETURN_IF_ERROR(statement.Bind(ToMicros(Now())).Bind(id).Run());
     }
     return absl::OkStatus();
   });

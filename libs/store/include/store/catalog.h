@@ -215,7 +215,7 @@ class Catalog {
   virtual absl::StatusOr<RemovedImages> ExpireImages(
       const std::function<bool(const std::string&)>& in_use, uint32_t max_images) = 0;
 
-  // Notes that the images are used now, for the order in which ExpireImages takes them. Unknown ids
+  // Notes that the images, and the results that they were made of, are used now, for the order in which ExpireImages takes them. Unknown ids
   // are passed over.
   virtual absl::Status TouchImages(const std::vector<std::string>& image_ids) = 0;
 

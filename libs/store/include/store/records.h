@@ -31,7 +31,8 @@ struct ImageFacts {
 };
 
 struct ImageRecord {
-  // Server-generated, [0-9a-z-], never used again.
+  // Server-generated, [0-9a-z-], never used again; or a registration's, which may come again once
+  // the image was deleted.
   std::string id;
   // As the uploader gave it; data, never a path.
   std::string name;
