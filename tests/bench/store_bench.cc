@@ -56,6 +56,7 @@ FinishedUpload Upload(Catalog& catalog, const std::string& id) {
   UploadHeader header;
   header.upload_id = id;
   header.name = "photo.jpg";
+  header.size_bytes = 100'000;
   header.job = Spec("equalize");
   Must(catalog.BeginUpload(header, "key-" + id));
   return Must(catalog.FinishUpload(id, Facts("blob:" + id)));

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "store_harness.h"
 #include "store_support.h"
 
@@ -417,6 +418,108 @@ TEMPLATE_TEST_CASE("abandoned uploads are found by their last touch and removed 
   CHECK(ReasonOf(catalog.RemoveUpload("old", before)) == "UPLOAD_NOT_FOUND");
   CHECK(ReasonOf(catalog.GetUpload("old")) == "UPLOAD_NOT_FOUND");
   CHECK(ReasonOf(catalog.FinishUpload("old", MakeFacts("blob:k-old"))) == "UPLOAD_NOT_FOUND");
+}
+
+UploadHeader SmallHeader(const std::string& id) {
+  UploadHeader header = MakeHeader(id, EqualizeSpec());
+  header.size_bytes = 1000;
+  return header;
+}
+
+TEMPLATE_TEST_CASE("the upload of a small file is kept once it is finished", "", CATALOGS) {
+  TestType harness;
+  const UploadHeader header = SmallHeader("up");
+  CHECK(harness.catalog().BeginUpload(header, "key-1")->blob_key == "key-1");
+  CHECK(harness.catalog().BeginUpload(header, "key-2")->blob_key == "key-1");
+  CHECK(harness.catalog().GetUpload("up")->header.name == header.name);
+  CHECK_FALSE(harness.catalog().GetUpload("up")->finished);
+  CHECK(harness.catalog().UseOfBlob("key-1", "blob:key-1").value() == Catalog::BlobUse::kUpload);
+  CHECK(harness.catalog().UseOfBlob("key-2", "blob:key-2").value() == Catalog::BlobUse::kNone);
+  // Another header, of a small file or not.
+  for (const uint64_t size : {uint64_t{1001}, uint64_t{1} << 40}) {
+    UploadHeader other = header;
+    other.size_bytes = size;
+    const absl::Status status = harness.catalog().BeginUpload(other, "k").status();
+    CHECK(ReasonOf(status) == "UPLOAD_ID_REUSED");
+    CHECK(base::GetErrorDetail(status)->field == "size_bytes");
+  }
+  // Sent again after a crash.
+  harness.Reopen();
+  Catalog& catalog = harness.catalog();
+  CHECK(ReasonOf(catalog.GetUpload("up")) == "UPLOAD_NOT_FOUND");
+  CHECK(ReasonOf(catalog.FinishUpload("up", MakeFacts("blob:key-1"))) == "UPLOAD_NOT_FOUND");
+  CHECK(catalog.UseOfBlob("key-1", "blob:key-1").value() == Catalog::BlobUse::kNone);
+  CHECK(catalog.BeginUpload(header, "key-3")->blob_key == "key-3");
+  const auto finished = catalog.FinishUpload("up", MakeFacts("blob:key-3"));
+  REQUIRE(finished.ok());
+  CHECK_FALSE(finished->already_finished);
+  CHECK(catalog.UseOfBlob("key-3", "blob:key-3").value() == Catalog::BlobUse::kImage);
+  CHECK(catalog.AbandonedUploads(absl::InfiniteFuture())->empty());
+  CHECK(ReasonOf(catalog.RemoveUpload("up", absl::InfiniteFuture())) == "UPLOAD_NOT_FOUND");
+  harness.Reopen();
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    const auto known = harness.catalog().GetUpload("up");
+    REQUIRE(known.ok());
+    CHECK(known->finished);
+    CHECK(known->blob_key == "key-3");
+    CHECK(known->image->id == finished->image.id);
+    CHECK(known->job->id == finished->job->id);
+    const auto again = harness.catalog().BeginUpload(header, "key-4");
+    REQUIRE(again.ok());
+    CHECK(again->finished);
+    CHECK(harness.catalog().FinishUpload("up", MakeFacts("blob:key-4"))->already_finished);
+    CHECK(harness.catalog().UseOfBlob("key-4", "").value() == Catalog::BlobUse::kNone);
+  }
+  UploadHeader other = header;
+  other.name = "other";
+  CHECK(ReasonOf(harness.catalog().BeginUpload(other, "k")) == "UPLOAD_ID_REUSED");
+}
+
+TEMPLATE_TEST_CASE("abandoned uploads of small files are found and removed once", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  REQUIRE(catalog.BeginUpload(SmallHeader("old"), "k-old").ok());
+  REQUIRE(catalog.BeginUpload(SmallHeader("touched"), "k-touched").ok());
+  harness.clock.Advance(absl::Hours(2));
+  REQUIRE(catalog.BeginUpload(SmallHeader("touched"), "k-new").ok());
+  const absl::Time before = harness.clock.Now() - absl::Hours(1);
+  const auto abandoned = catalog.AbandonedUploads(before);
+  REQUIRE(abandoned->size() == 1);
+  CHECK(abandoned->at(0).header.upload_id == "old");
+  CHECK(abandoned->at(0).blob_key == "k-old");
+  CHECK(ReasonOf(catalog.RemoveUpload("touched", before)) == "UPLOAD_NOT_FOUND");
+  CHECK(catalog.RemoveUpload("old", before).ok());
+  CHECK(ReasonOf(catalog.RemoveUpload("old", before)) == "UPLOAD_NOT_FOUND");
+  CHECK(ReasonOf(catalog.FinishUpload("old", MakeFacts("blob:k-old"))) == "UPLOAD_NOT_FOUND");
+  CHECK(catalog.UseOfBlob("k-old", "blob:k-old").value() == Catalog::BlobUse::kNone);
+  CHECK(catalog.FinishUpload("touched", MakeFacts("blob:k-touched")).ok());
+}
+
+TEMPLATE_TEST_CASE("small uploads beyond those kept in memory are durable at once", "", CATALOGS) {
+  CatalogLimits limits;
+  limits.max_small_uploads = 1;
+  limits.max_queued_jobs = 2;
+  TestType harness(limits);
+  REQUIRE(harness.catalog().BeginUpload(SmallHeader("first"), "k-1").ok());
+  REQUIRE(harness.catalog().BeginUpload(SmallHeader("second"), "k-2").ok());
+  CHECK(harness.catalog().AbandonedUploads(absl::InfiniteFuture())->size() == 2);
+  harness.Reopen();
+  Catalog& catalog = harness.catalog();
+  CHECK(ReasonOf(catalog.GetUpload("first")) == "UPLOAD_NOT_FOUND");
+  CHECK(catalog.GetUpload("second")->blob_key == "k-2");
+  // What the database has is not kept in memory too.
+  CHECK(catalog.BeginUpload(SmallHeader("second"), "k-3")->blob_key == "k-2");
+  REQUIRE(catalog.BeginUpload(SmallHeader("first"), "k-4").ok());
+  REQUIRE(catalog.FinishUpload("second", MakeFacts("blob:k-2")).ok());
+  REQUIRE(catalog.FinishUpload("first", MakeFacts("blob:k-4", 5)).ok());
+  // Refused as others are.
+  AddImage(catalog, "image");
+  UploadHeader lost = SmallHeader("lost");
+  lost.job->reference_image_id = "img-no";
+  CHECK(ReasonOf(catalog.BeginUpload(lost, "k")) == "IMAGE_NOT_FOUND");
+  CHECK(ReasonOf(catalog.GetUpload("lost")) == "UPLOAD_NOT_FOUND");
+  CHECK(ReasonOf(catalog.BeginUpload(SmallHeader("more"), "k")) == "QUEUE_FULL");
+  CHECK(ReasonOf(catalog.GetUpload("more")) == "UPLOAD_NOT_FOUND");
 }
 
 TEMPLATE_TEST_CASE("a catalog knows what refers to a blob", "", CATALOGS) {

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <map>
@@ -89,6 +90,53 @@ TEMPLATE_TEST_CASE("whoever waits for work wakes when there is some", "", CATALO
   }
   waiter.join();
   CHECK(found);
+}
+
+TEMPLATE_TEST_CASE("of many who wait as many wake as there are jobs", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  // One coordinator has all that it may, and may wait too: a job that it was woken for goes to
+  // others.
+  const int full_waiters = GENERATE(0, 1);
+  const ImageRecord image = AddImage(catalog, "up", EqualizeSpec()).image;
+  REQUIRE(catalog.LeaseNext("full", 1)->has_value());
+  constexpr int kWaiters = 4;
+  std::atomic<int> looked{0};
+  std::atomic<int> leased{0};
+  std::atomic<bool> slept_through{false};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kWaiters + full_waiters; ++t) {
+    threads.emplace_back([&, t] {
+      const bool full = t == kWaiters;
+      bool first = true;
+      while (leased < kWaiters) {
+        const uint64_t seen = catalog.WorkGeneration();
+        const auto lease = catalog.LeaseNext(full ? "full" : "free-" + std::to_string(t), 1);
+        if (std::exchange(first, false)) ++looked;
+        if (lease.ok() && lease->has_value()) {
+          // Whoever has all waits no more, but for the one that must be let go at the end.
+          if (++leased == kWaiters) {
+            catalog.CreateJob("last", image.id, EqualizeSpec("last")).IgnoreError();
+          }
+          return;
+        }
+        if (leased == kWaiters) return;
+        const auto began = std::chrono::steady_clock::now();
+        catalog.WaitForWork(seen, kPatience);
+        if (std::chrono::steady_clock::now() - began >= absl::ToChronoSeconds(kPatience)) {
+          slept_through = true;
+        }
+      }
+    });
+  }
+  while (looked < kWaiters + full_waiters) std::this_thread::yield();
+  for (int i = 0; i < kWaiters; ++i) {
+    const std::string number = std::to_string(i);
+    CHECK(catalog.CreateJob("r-" + number, image.id, EqualizeSpec("e-" + number)).ok());
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(leased == kWaiters);
+  CHECK_FALSE(slept_through);
 }
 
 TEMPLATE_TEST_CASE("a wait ends by its timeout, its generation, or a back-off found at start", "",

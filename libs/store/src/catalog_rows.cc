@@ -303,10 +303,10 @@ absl::StatusOr<std::optional<JobRecord>> FindJob(Database& db, const std::string
 
 absl::StatusOr<std::optional<JobRecord>> FindLiveJobOfSet(Database& db, const std::string& set_key,
                                                           bool refresh) {
-  static const std::string sql =
-      std::string("SELECT ") + kJobColumns +
-      " FROM jobs INDEXED BY jobs_live_set WHERE set_key = ? AND set_key IS NOT NULL AND state IN "
-      "(1, 2) AND cancel_requested = 0 ORDER BY seq";
+  static const std::string sql = std::string("SELECT ") + kJobColumns +
+                                 " FROM jobs INDEXED BY jobs_live_set WHERE set_key = ? AND "
+                                 "set_key IS NOT NULL AND live IS NOT "
+                                 "NULL AND cancel_requested = 0 ORDER BY seq";
   HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
   statement.BindBlob(set_key);
   while (true) {
@@ -374,7 +374,7 @@ absl::StatusOr<std::vector<JobRecord>> AllJobs(Statement statement) {
 absl::StatusOr<std::vector<JobRecord>> FindLiveJobs(Database& db, const std::string& image_id) {
   static const std::string sql = std::string("SELECT ") + kJobColumns +
                                  " FROM jobs INDEXED BY jobs_live_image WHERE image_id = ? AND "
-                                 "state IN (1, 2)";
+                                 "live IS NOT NULL";
   HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
   statement.Bind(image_id);
   return AllJobs(std::move(statement));
@@ -395,8 +395,9 @@ absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& se
       db.Prepare("INSERT OR FAIL INTO jobs (id, image_id, image_name, operation, result_tag, "
                  "reference_image_id, state, attempts, holder_deaths, epoch, coordinator, "
                  "cancel_requested, not_before, result_image_id, create_time, start_time, "
-                 "end_time, outputs, results, refresh, blocked, inspects, storage, set_key) VALUES "
-                 "(?, ?, ?, ?, ?, ?, ?, 0, 0, 0, '', 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+                 "end_time, outputs, results, refresh, blocked, inspects, storage, set_key, live) "
+                 "VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, '', 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                 "?)"));
   statement.Bind(job.id)
       .Bind(job.image_id)
       .Bind(job.image_name)
@@ -419,18 +420,28 @@ absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& se
   } else {
     statement.BindBlob(set_key);
   }
+  if (IsFinal(job.state)) {
+    statement.BindNull();
+  } else {
+    statement.Bind(int64_t{1});
+  }
   return statement.Run();
 }
 
 absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint64_t epoch) {
-  HISTEQ_ASSIGN_OR_RETURN(
-      Statement statement,
-      db.Prepare(
-          "UPDATE OR FAIL jobs SET state = ?, attempts = ?, holder_deaths = ?, epoch = ?, "
-          "coordinator = ?, cancel_requested = ?, not_before = ?, result_image_id = ?, "
-          "error_code = ?, error_reason = ?, error_message = ?, error_metadata = ?, "
-          "start_time = ?, end_time = ?, results = ?, blocked = ? WHERE id = ? AND epoch = ? "
-          "AND state = ?"));
+  // `live` is only named when it changes, see schema.cc.
+  static const auto sql = [](const char* live) {
+    return std::string(
+               "UPDATE OR FAIL jobs SET state = ?, attempts = ?, holder_deaths = ?, epoch = ?, "
+               "coordinator = ?, cancel_requested = ?, not_before = ?, result_image_id = ?, "
+               "error_code = ?, error_reason = ?, error_message = ?, error_metadata = ?, "
+               "start_time = ?, end_time = ?, results = ?, blocked = ?") +
+           live + " WHERE id = ? AND epoch = ? AND state = ?";
+  };
+  static const std::string live_sql = sql("");
+  static const std::string final_sql = sql(", live = NULL");
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                          db.Prepare(IsFinal(job.state) ? final_sql : live_sql));
   statement.Bind(static_cast<int64_t>(job.state))
       .Bind(static_cast<int64_t>(job.attempts))
       .Bind(static_cast<int64_t>(job.holder_deaths))
@@ -514,16 +525,20 @@ absl::StatusOr<std::optional<absl::Time>> FindNextWaiting(Database& db) {
   return std::optional<absl::Time>(FromMicros(statement.Int(0)));
 }
 
-absl::StatusOr<uint64_t> CountJobRows(Database& db, JobState state) {
+absl::StatusOr<QueueCounts> ReadLiveJobs(Database& db) {
+  QueueCounts counts;
   HISTEQ_ASSIGN_OR_RETURN(Statement statement,
-                          db.Prepare("SELECT jobs FROM job_counts WHERE state = ?"));
-  HISTEQ_RETURN_IF_ERROR(statement.Bind(static_cast<int64_t>(state)).Step().status());
-  return static_cast<uint64_t>(std::max<int64_t>(statement.Int(0), 0));
+                          db.Prepare("SELECT jobs FROM live_jobs ORDER BY state"));
+  for (uint64_t* count : {&counts.queued, &counts.running}) {
+    HISTEQ_RETURN_IF_ERROR(statement.Step().status());
+    *count = static_cast<uint64_t>(std::max<int64_t>(statement.Int(0), 0));
+  }
+  return counts;
 }
 
 absl::StatusOr<std::optional<std::string>> FindJobUsing(Database& db, const std::string& image_id) {
   for (const std::string sql :
-       {"SELECT id FROM jobs INDEXED BY jobs_live_image WHERE image_id = ? AND state IN (1, 2) "
+       {"SELECT id FROM jobs INDEXED BY jobs_live_image WHERE image_id = ? AND live IS NOT NULL "
         "LIMIT 1",
         "SELECT id FROM jobs WHERE reference_image_id = ? AND state IN (1, 2) LIMIT 1"}) {
     HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
@@ -539,7 +554,7 @@ absl::StatusOr<std::optional<std::string>> FindJobWithResult(Database& db,
   HISTEQ_ASSIGN_OR_RETURN(
       Statement statement,
       db.Prepare("SELECT id, results FROM jobs INDEXED BY jobs_live_image WHERE image_id = ? AND "
-                 "state IN (1, 2)"));
+                 "live IS NOT NULL"));
   statement.Bind(source_image_id);
   while (true) {
     HISTEQ_ASSIGN_OR_RETURN(const bool more, statement.Step());
@@ -642,13 +657,14 @@ absl::StatusOr<std::optional<UploadRow>> FindUpload(Database& db, const std::str
   return std::optional<UploadRow>(std::move(result));
 }
 
-absl::Status InsertUpload(Database& db, const UploadRecord& upload) {
+absl::Status InsertUpload(Database& db, const UploadRow& row) {
+  const UploadRecord& upload = row.upload;
   HISTEQ_ASSIGN_OR_RETURN(
       Statement statement,
-      db.Prepare(
-          "INSERT INTO uploads (id, name, size_bytes, sha256, operation, result_tag, "
-          "reference_image_id, outputs, blob_key, touch_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, "
-          "?)"));
+      db.Prepare("INSERT INTO uploads (id, name, size_bytes, sha256, operation, result_tag, "
+                 "reference_image_id, outputs, blob_key, touch_time, image_id, job_id) VALUES (?, "
+                 "?, ?, ?, "
+                 "?, ?, ?, ?, ?, ?, ?, ?)"));
   const UploadHeader& header = upload.header;
   statement.Bind(header.upload_id).Bind(header.name);
   statement.Bind(header.size_bytes.has_value()
@@ -666,7 +682,10 @@ absl::Status InsertUpload(Database& db, const UploadRecord& upload) {
   } else {
     statement.BindNull().BindNull().BindNull().BindBlob("");
   }
-  return statement.Bind(upload.blob_key).Bind(ToMicros(upload.touch_time)).Run();
+  statement.Bind(upload.blob_key).Bind(ToMicros(upload.touch_time));
+  BindTextOrNull(statement, row.image_id);
+  BindTextOrNull(statement, row.job_id);
+  return statement.Run();
 }
 
 }  // namespace histeq::store

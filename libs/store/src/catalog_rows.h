@@ -68,7 +68,8 @@ uint64_t JobBytes(const JobRecord& job);
 absl::Status EndBackoffs(Database& db, absl::Time after, absl::Time end);
 // When the first back-off ends.
 absl::StatusOr<std::optional<absl::Time>> FindNextWaiting(Database& db);
-absl::StatusOr<uint64_t> CountJobRows(Database& db, JobState state);
+// As CountLiveJobs keeps them, with the changes of the open transaction.
+absl::StatusOr<QueueCounts> ReadLiveJobs(Database& db);
 // Any job that is not final and reads the image, as its source or reference.
 absl::StatusOr<std::optional<std::string>> FindJobUsing(Database& db, const std::string& image_id);
 
@@ -103,6 +104,7 @@ struct UploadRow {
   std::string job_id;
 };
 absl::StatusOr<std::optional<UploadRow>> FindUpload(Database& db, const std::string& id);
-absl::Status InsertUpload(Database& db, const UploadRecord& upload);
+// With an image it is finished.
+absl::Status InsertUpload(Database& db, const UploadRow& row);
 
 }  // namespace histeq::store

@@ -193,6 +193,21 @@ CREATE INDEX jobs_ready ON jobs (seq)
 CREATE INDEX jobs_ready_stored ON jobs (storage, seq)
   WHERE state = 1 AND not_before = 0 AND blocked = 0 AND storage <> '';
 )sql",
+    // Fewer pages that change with every job.
+    R"sql(
+DROP TRIGGER jobs_inserted;
+DROP TRIGGER jobs_moved;
+DROP TRIGGER jobs_deleted;
+DROP TABLE job_counts;
+DROP INDEX images_sha256;
+-- 1 until the job is final, then NULL: indexes that tell by it are left alone by a lease.
+ALTER TABLE jobs ADD COLUMN live INTEGER;
+UPDATE jobs SET live = 1 WHERE state IN (1, 2);
+DROP INDEX jobs_live_set;
+CREATE INDEX jobs_live_set ON jobs (set_key) WHERE live IS NOT NULL AND set_key IS NOT NULL;
+DROP INDEX jobs_live_image;
+CREATE INDEX jobs_live_image ON jobs (image_id) WHERE live IS NOT NULL;
+)sql",
 };
 
 absl::StatusOr<int64_t> ReadPragma(Database& db, const std::string& name) {
@@ -234,6 +249,22 @@ absl::Status MigrateSchema(Database& db, const std::string& file) {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status CountLiveJobs(Database& db) {
+  return db.Execute(R"sql(
+CREATE TEMP TABLE live_jobs (state INTEGER PRIMARY KEY, jobs INTEGER NOT NULL);
+INSERT INTO live_jobs SELECT 1, count(*) FROM main.jobs WHERE state = 1;
+INSERT INTO live_jobs SELECT 2, count(*) FROM main.jobs WHERE state = 2;
+CREATE TEMP TRIGGER live_jobs_inserted AFTER INSERT ON main.jobs BEGIN
+  UPDATE live_jobs SET jobs = jobs + 1 WHERE state = new.state;
+END;
+CREATE TEMP TRIGGER live_jobs_moved AFTER UPDATE OF state ON main.jobs
+    WHEN old.state <> new.state BEGIN
+  UPDATE live_jobs SET jobs = jobs - 1 WHERE state = old.state;
+  UPDATE live_jobs SET jobs = jobs + 1 WHERE state = new.state;
+END;
+)sql");
 }
 
 }  // namespace histeq::store

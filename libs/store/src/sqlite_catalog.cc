@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <limits>
 #include <map>
@@ -22,10 +23,12 @@
 #include "image_removal.h"
 #include "job_transitions.h"
 #include "lease_book.h"
+#include "log_vfs.h"
 #include "page_token.h"
 #include "random_id.h"
 #include "read_pool.h"
 #include "schema.h"
+#include "small_uploads.h"
 #include "sqlite_db.h"
 #include "store_error.h"
 #include "work_signal.h"
@@ -117,7 +120,8 @@ class SqliteCatalog final : public Catalog {
         generator_(std::random_device{}()),
         leases_(*options_.clock, limits_.lease_ttl),
         work_(*options_.clock),
-        writes_(std::move(db)),
+        small_uploads_(limits_.small_upload_bytes, limits_.max_small_uploads),
+        writes_(std::move(db), [this](Database& written) { KeepCounts(written); }),
         readers_(file) {}
 
   // What is kept in memory beside the database. Before any other call.
@@ -200,7 +204,12 @@ class SqliteCatalog final : public Catalog {
 
   // OK while the file has room for more images and jobs, beyond what those that are there need.
   absl::Status CheckRoom(Database& db) const;
-  absl::Status CheckQueue(Database& db) const;
+  absl::Status CheckQueue(uint64_t queued) const;
+  // After a transaction, for those who read.
+  void KeepCounts(Database& db);
+  // An upload that stays in memory; nothing: it must be kept in the database, or is there.
+  absl::StatusOr<std::optional<UploadRecord>> BeginSmallUpload(const UploadHeader& header,
+                                                               const std::string& blob_key);
   absl::Status CheckReference(Database& db, const JobSpec& spec) const;
   // Whoever has the image can read the reference too.
   absl::Status CheckReferencePlace(Database& db, const JobSpec& spec,
@@ -248,8 +257,16 @@ class SqliteCatalog final : public Catalog {
                                                            const std::string& id) const;
 
   void HintJob(const std::string& job_id) { hints_.Notify({CatalogHint::Kind::kJob, job_id}); }
-  void HintWork(absl::Duration delay) {
-    work_.Ready(delay);
+  // `job` is queued, and not blocked. Only after a change, before the next one.
+  void HintWork(const JobRecord& job) {
+    const absl::Duration delay =
+        job.not_before.has_value() ? *job.not_before - Now() : absl::ZeroDuration();
+    // Only some have a storage, and some have all that they may.
+    if (delay > absl::ZeroDuration() || !job.storage.empty() || !at_limit_.empty()) {
+      work_.Ready(delay);
+    } else {
+      work_.ReadyForAny();
+    }
     if (delay <= absl::ZeroDuration()) hints_.Notify({CatalogHint::Kind::kWork, {}});
   }
 
@@ -264,6 +281,10 @@ class SqliteCatalog final : public Catalog {
   LeaseBook leases_;
   WorkSignal work_;
   HintHub hints_;
+  SmallUploads small_uploads_;
+  // As of the last transaction.
+  std::atomic<uint64_t> queued_{0};
+  std::atomic<uint64_t> running_{0};
   mutable std::mutex coordinators_mutex_;
   std::map<std::string, std::string> coordinators_;
   // Coordinators that were refused a lease because of what they hold. Only within a
@@ -296,7 +317,16 @@ absl::Status SqliteCatalog::Load() {
   }
   HISTEQ_ASSIGN_OR_RETURN(const auto waiting, FindNextWaiting(db));
   if (waiting.has_value()) work_.Ready(*waiting - Now());
-  return absl::OkStatus();
+  // For the counts.
+  return writes_.Run([](WriteContext&) { return absl::OkStatus(); });
+}
+
+void SqliteCatalog::KeepCounts(Database& db) {
+  const absl::StatusOr<QueueCounts> counts = ReadLiveJobs(db);
+  // It reads memory: nothing else can be wrong with it than a want of that.
+  if (!counts.ok()) return;
+  queued_ = counts->queued;
+  running_ = counts->running;
 }
 
 // ---- Uploads
@@ -321,8 +351,7 @@ absl::Status SqliteCatalog::CheckRoom(Database& db) const {
                     {{"limit", std::to_string(limit)}, {"actual", std::to_string(bytes)}});
 }
 
-absl::Status SqliteCatalog::CheckQueue(Database& db) const {
-  HISTEQ_ASSIGN_OR_RETURN(const uint64_t queued, CountJobRows(db, JobState::kQueued));
+absl::Status SqliteCatalog::CheckQueue(uint64_t queued) const {
   if (queued < limits_.max_queued_jobs) return absl::OkStatus();
   base::ErrorDetail detail;
   detail.reason = "QUEUE_FULL";
@@ -394,8 +423,51 @@ absl::StatusOr<UploadRecord> SqliteCatalog::DescribeUpload(Database& db, UploadR
   return std::move(row.upload);
 }
 
+absl::StatusOr<std::optional<UploadRecord>> SqliteCatalog::BeginSmallUpload(
+    const UploadHeader& header, const std::string& blob_key) {
+  if (!small_uploads_.Takes(header)) return std::optional<UploadRecord>();
+  UploadRecord fresh;
+  fresh.header = header;
+  fresh.blob_key = blob_key;
+  fresh.touch_time = Now();
+  auto begun = small_uploads_.Begin(fresh);
+  if (!begun.has_value()) return std::optional<UploadRecord>();
+  UploadRecord& upload = begun->upload;
+  const bool is_new = upload.blob_key == blob_key;
+  const auto check = [&]() -> absl::StatusOr<bool> {
+    HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+    Database& db = snapshot.db();
+    // Looked for after it was put into memory: whoever finishes an upload does it the other way
+    // round, so that it is seen here or there.
+    if (!begun->verified) {
+      HISTEQ_ASSIGN_OR_RETURN(const auto row, FindUpload(db, header.upload_id));
+      if (row.has_value()) return false;
+    }
+    const std::string field = Difference(upload.header, header);
+    if (!field.empty()) return Reused("UPLOAD_ID_REUSED", header.upload_id, field);
+    if (header.job.has_value()) {
+      HISTEQ_RETURN_IF_ERROR(CheckReference(db, *header.job));
+      HISTEQ_RETURN_IF_ERROR(CheckQueue(queued_));
+    }
+    if (is_new) HISTEQ_RETURN_IF_ERROR(CheckRoom(db));
+    return true;
+  };
+  const absl::StatusOr<bool> here = check();
+  if (!here.ok() || !*here) {
+    if (is_new || here.ok()) small_uploads_.RemoveUnverified(header.upload_id);
+    if (!here.ok()) return here.status();
+    return std::optional<UploadRecord>();
+  }
+  small_uploads_.Verify(header.upload_id);
+  upload.touch_time = fresh.touch_time;
+  small_uploads_.Touch(header.upload_id, upload.touch_time);
+  return std::optional<UploadRecord>(std::move(upload));
+}
+
 absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& header,
                                                         const std::string& blob_key) {
+  HISTEQ_ASSIGN_OR_RETURN(auto small, BeginSmallUpload(header, blob_key));
+  if (small.has_value()) return *std::move(small);
   return Write([&](WriteContext& context) -> absl::StatusOr<UploadRecord> {
     Database& db = context.db;
     HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(db, header.upload_id));
@@ -408,10 +480,14 @@ absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& head
         if (!upload.image.has_value()) return ImageNotFound(image_id);
         return upload;
       }
+    } else if (const auto other = small_uploads_.Find(header.upload_id); other.has_value()) {
+      const std::string field = Difference(other->header, header);
+      return Reused("UPLOAD_ID_REUSED", header.upload_id, field);
     }
     if (header.job.has_value()) {
       HISTEQ_RETURN_IF_ERROR(CheckReference(db, *header.job));
-      HISTEQ_RETURN_IF_ERROR(CheckQueue(db));
+      HISTEQ_ASSIGN_OR_RETURN(const QueueCounts counts, ReadLiveJobs(db));
+      HISTEQ_RETURN_IF_ERROR(CheckQueue(counts.queued));
     }
     if (row.has_value()) {
       row->upload.touch_time = Now();
@@ -422,16 +498,17 @@ absl::StatusOr<UploadRecord> SqliteCatalog::BeginUpload(const UploadHeader& head
       return std::move(row->upload);
     }
     HISTEQ_RETURN_IF_ERROR(CheckRoom(db));
-    UploadRecord upload;
-    upload.header = header;
-    upload.blob_key = blob_key;
-    upload.touch_time = Now();
-    HISTEQ_RETURN_IF_ERROR(InsertUpload(db, upload));
-    return upload;
+    UploadRow fresh;
+    fresh.upload.header = header;
+    fresh.upload.blob_key = blob_key;
+    fresh.upload.touch_time = Now();
+    HISTEQ_RETURN_IF_ERROR(InsertUpload(db, fresh));
+    return std::move(fresh.upload);
   });
 }
 
 absl::StatusOr<UploadRecord> SqliteCatalog::GetUpload(const std::string& upload_id) {
+  if (auto small = small_uploads_.Find(upload_id); small.has_value()) return *std::move(small);
   HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
   HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(snapshot.db(), upload_id));
   if (!row.has_value()) return UploadNotFound(upload_id);
@@ -491,11 +568,14 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
   HISTEQ_RETURN_IF_ERROR(awaits ? derivation.AwaitInspection(job, reader_id)
                                 : derivation.Attach(job, image));
   HintMoved(context, derivation);
-  if (!IsFinal(job.state)) HISTEQ_RETURN_IF_ERROR(CheckQueue(db));
+  if (!IsFinal(job.state)) {
+    HISTEQ_ASSIGN_OR_RETURN(const QueueCounts counts, ReadLiveJobs(db));
+    HISTEQ_RETURN_IF_ERROR(CheckQueue(counts.queued));
+  }
   HISTEQ_RETURN_IF_ERROR(InsertJob(db, job, set_key));
-  context.on_commit.push_back([this, id = job.id, ready = !job.blocked && !IsFinal(job.state)] {
-    HintJob(id);
-    if (ready) HintWork(absl::ZeroDuration());
+  context.on_commit.push_back([this, job] {
+    HintJob(job.id);
+    if (!job.blocked && !IsFinal(job.state)) HintWork(job);
   });
   return requested(std::move(job));
 }
@@ -505,7 +585,12 @@ absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& up
   return Write([&](WriteContext& context) -> absl::StatusOr<FinishedUpload> {
     Database& db = context.db;
     HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(db, upload_id));
-    if (!row.has_value()) return UploadNotFound(upload_id);
+    const bool stored = row.has_value();
+    if (!stored) {
+      auto small = small_uploads_.Find(upload_id);
+      if (!small.has_value()) return UploadNotFound(upload_id);
+      row.emplace().upload = *std::move(small);
+    }
     FinishedUpload finished;
     if (row->upload.finished) {
       const std::string image_id = row->image_id;
@@ -516,6 +601,10 @@ absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& up
       finished.already_finished = true;
       return finished;
     }
+    // Begun twice at the same moment, under two headers.
+    if (stored && small_uploads_.Has(upload_id)) {
+      return Reused("UPLOAD_ID_REUSED", upload_id, "size_bytes");
+    }
     finished.image.id = "img-" + TimedHex128(Now());
     finished.image.name = row->upload.header.name;
     finished.image.facts = facts;
@@ -525,18 +614,24 @@ absl::StatusOr<FinishedUpload> SqliteCatalog::FinishUpload(const std::string& up
       HISTEQ_ASSIGN_OR_RETURN(finished.job, Queue(context, finished.image, *row->upload.header.job,
                                                   UploadRequestId(upload_id)));
     }
+    row->image_id = finished.image.id;
+    if (finished.job.has_value()) row->job_id = finished.job->id;
+    if (!stored) {
+      HISTEQ_RETURN_IF_ERROR(InsertUpload(db, *row));
+      context.on_commit.push_back(
+          [this, upload_id] { small_uploads_.Take(upload_id, absl::InfiniteFuture()); });
+      return finished;
+    }
     HISTEQ_ASSIGN_OR_RETURN(Statement statement,
                             db.Prepare("UPDATE uploads SET image_id = ?, job_id = ? WHERE id = ?"));
-    HISTEQ_RETURN_IF_ERROR(statement.Bind(finished.image.id)
-                               .Bind(finished.job.has_value() ? finished.job->id : std::string())
-                               .Bind(upload_id)
-                               .Run());
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(row->image_id).Bind(row->job_id).Bind(upload_id).Run());
     return finished;
   });
 }
 
 absl::StatusOr<std::vector<UploadRecord>> SqliteCatalog::AbandonedUploads(absl::Time before) {
   HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
+  constexpr size_t kMaxAbandoned = 1000;
   std::vector<std::string> ids;
   {
     HISTEQ_ASSIGN_OR_RETURN(
@@ -549,7 +644,8 @@ absl::StatusOr<std::vector<UploadRecord>> SqliteCatalog::AbandonedUploads(absl::
       ids.push_back(row.Bytes(0));
     }
   }
-  std::vector<UploadRecord> uploads;
+  std::vector<UploadRecord> uploads =
+      small_uploads_.TouchedBefore(before, kMaxAbandoned - ids.size());
   for (const std::string& id : ids) {
     HISTEQ_ASSIGN_OR_RETURN(auto row, FindUpload(snapshot.db(), id));
     if (row.has_value()) uploads.push_back(std::move(row->upload));
@@ -559,6 +655,15 @@ absl::StatusOr<std::vector<UploadRecord>> SqliteCatalog::AbandonedUploads(absl::
 
 absl::Status SqliteCatalog::RemoveUpload(const std::string& upload_id, absl::Time before) {
   return writes_.Run([&](WriteContext& context) -> absl::Status {
+    // A change too, so that it is before or after the one that finishes the upload; that one leaves
+    // it in memory until it is durable.
+    HISTEQ_ASSIGN_OR_RETURN(const auto row, FindUpload(context.db, upload_id));
+    if (!row.has_value()) {
+      const auto taken = small_uploads_.Take(upload_id, before);
+      if (!taken.has_value()) return UploadNotFound(upload_id);
+      context.on_rollback.push_back([this, taken] { small_uploads_.PutBack(*taken); });
+      return absl::OkStatus();
+    }
     HISTEQ_ASSIGN_OR_RETURN(
         Statement statement,
         context.db.Prepare(
@@ -627,7 +732,8 @@ void SqliteCatalog::HintMoved(WriteContext& context, const Derivation& derivatio
   if (derivation.moved().empty()) return;
   context.on_commit.push_back([this, moved = derivation.moved()] {
     for (const std::string& id : moved) HintJob(id);
-    HintWork(absl::ZeroDuration());
+    work_.Ready(absl::ZeroDuration());
+    hints_.Notify({CatalogHint::Kind::kWork, {}});
   });
 }
 
@@ -949,6 +1055,8 @@ absl::StatusOr<std::optional<std::string>> SqliteCatalog::GetImageStatistics(
 
 absl::StatusOr<Catalog::BlobUse> SqliteCatalog::UseOfBlob(const std::string& key,
                                                           const std::string& location) {
+  // Before the database, into which a finished upload comes before it goes from here.
+  if (small_uploads_.HasKey(key)) return BlobUse::kUpload;
   HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
   {
     HISTEQ_ASSIGN_OR_RETURN(
@@ -1080,22 +1188,15 @@ absl::Status SqliteCatalog::Release(WriteContext& context, const JobRecord& job)
   HISTEQ_ASSIGN_OR_RETURN(const std::vector<JobRecord> changed, derivation.Release(job));
   HintMoved(context, derivation);
   for (const JobRecord& waiter : changed) {
-    context.on_commit.push_back(
-        [this, id = waiter.id, ready = waiter.state == JobState::kQueued && !waiter.blocked] {
-          HintJob(id);
-          if (ready) HintWork(absl::ZeroDuration());
-        });
+    context.on_commit.push_back([this, waiter] {
+      HintJob(waiter.id);
+      if (waiter.state == JobState::kQueued && !waiter.blocked) HintWork(waiter);
+    });
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<QueueCounts> SqliteCatalog::CountJobs() {
-  HISTEQ_ASSIGN_OR_RETURN(auto snapshot, readers_.Take());
-  QueueCounts counts;
-  HISTEQ_ASSIGN_OR_RETURN(counts.queued, CountJobRows(snapshot.db(), JobState::kQueued));
-  HISTEQ_ASSIGN_OR_RETURN(counts.running, CountJobRows(snapshot.db(), JobState::kRunning));
-  return counts;
-}
+absl::StatusOr<QueueCounts> SqliteCatalog::CountJobs() { return QueueCounts{queued_, running_}; }
 
 // ---- Leases
 
@@ -1142,7 +1243,8 @@ absl::StatusOr<std::optional<Lease>> SqliteCatalog::LeaseNext(
           db.Prepare("SELECT count(*) FROM jobs WHERE state = 2 AND coordinator = ?"));
       HISTEQ_RETURN_IF_ERROR(row.Bind(coordinator).Step().status());
       if (row.Int(0) >= static_cast<int64_t>(max_running)) {
-        at_limit_.insert(coordinator);
+        // One of its threads may have been woken for a job that another coordinator can have.
+        if (at_limit_.insert(coordinator).second) work_.PassOn();
         return std::optional<Lease>();
       }
     }
@@ -1200,16 +1302,16 @@ std::vector<LeaseVerdict> SqliteCatalog::Renew(const std::string& coordinator,
 absl::Status SqliteCatalog::EndLease(WriteContext& context, const JobRecord& job,
                                      std::optional<ImageRecord> place) {
   HISTEQ_RETURN_IF_ERROR(UpdateJob(context.db, job, JobState::kRunning, job.epoch));
-  context.on_commit.push_back(
-      [this, id = job.id, epoch = job.epoch, state = job.state, not_before = job.not_before] {
-        const std::string holder = leases_.Remove(id, epoch);
-        HintJob(id);
-        // To those who wait it looks as if a job had become ready.
-        if (at_limit_.erase(holder) > 0) HintWork(absl::ZeroDuration());
-        if (state == JobState::kQueued) {
-          HintWork(not_before.has_value() ? *not_before - Now() : absl::ZeroDuration());
-        }
-      });
+  context.on_commit.push_back([this, job] {
+    const std::string holder = leases_.Remove(job.id, job.epoch);
+    HintJob(job.id);
+    if (at_limit_.erase(holder) > 0) {
+      // To those who wait it looks as if a job had become ready.
+      work_.Ready(absl::ZeroDuration());
+      hints_.Notify({CatalogHint::Kind::kWork, {}});
+    }
+    if (job.state == JobState::kQueued) HintWork(job);
+  });
   if (job.state == JobState::kQueued) {
     if (!place.has_value()) {
       HISTEQ_ASSIGN_OR_RETURN(place, FindOtherPlace(context.db, job, /*only_nearer=*/true));
@@ -1439,7 +1541,7 @@ absl::Status UseWriteAheadLog(Database& db, const std::string& file) {
 absl::StatusOr<std::unique_ptr<Catalog>> OpenSqliteCatalog(const std::string& path,
                                                            const SqliteCatalogOptions& options) {
   HISTEQ_ASSIGN_OR_RETURN(const std::string file, ResolveFolder(path));
-  HISTEQ_ASSIGN_OR_RETURN(auto db, Database::Open(file, false));
+  HISTEQ_ASSIGN_OR_RETURN(auto db, Database::Open(file, false, LogVfsName()));
   const auto annotated = [&file](const absl::Status& status) {
     return base::Annotate(status, "catalog " + file);
   };
@@ -1456,6 +1558,7 @@ absl::StatusOr<std::unique_ptr<Catalog>> OpenSqliteCatalog(const std::string& pa
     if (absl::Status status = CheckForDamage(*db, file); !status.ok()) return annotated(status);
   }
   if (absl::Status status = MigrateSchema(*db, file); !status.ok()) return annotated(status);
+  if (absl::Status status = CountLiveJobs(*db); !status.ok()) return annotated(status);
   if (options.max_file_bytes > 0) {
     HISTEQ_RETURN_IF_ERROR(db->Execute(fmt::format(
         "PRAGMA max_page_count = {}",

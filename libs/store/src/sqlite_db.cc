@@ -156,11 +156,12 @@ std::optional<std::string> Statement::OptionalBytes(int column) const {
   return Bytes(column);
 }
 
-absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& file, bool read_only) {
+absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& file, bool read_only,
+                                                         const char* vfs) {
   std::unique_ptr<Database> database(new Database);
   const int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
                     (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-  const int code = sqlite3_open_v2(file.c_str(), &database->db_, flags, nullptr);
+  const int code = sqlite3_open_v2(file.c_str(), &database->db_, flags, vfs);
   if (code != SQLITE_OK) {
     const std::string what =
         database->db_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(database->db_);

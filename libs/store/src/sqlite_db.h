@@ -55,8 +55,9 @@ class Statement {
 // One connection, for one thread at a time. Keeps its prepared statements.
 class Database {
  public:
-  // `read_only` connections see what others commit.
-  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& file, bool read_only);
+  // `read_only` connections see what others commit. `vfs`: SQLite's name of one; null: the default.
+  static absl::StatusOr<std::unique_ptr<Database>> Open(const std::string& file, bool read_only,
+                                                        const char* vfs = nullptr);
   ~Database();
 
   // One or more statements without results.

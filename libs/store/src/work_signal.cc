@@ -11,6 +11,16 @@ constexpr absl::Duration kMaxWait = absl::Hours(24);
 
 }  // namespace
 
+void WorkSignal::ReadyForAny() {
+  {
+    const std::lock_guard lock(mutex_);
+    ++generation_;
+  }
+  changed_.notify_one();
+}
+
+void WorkSignal::PassOn() { changed_.notify_all(); }
+
 void WorkSignal::Ready(absl::Duration delay) {
   {
     const std::lock_guard lock(mutex_);

@@ -15,9 +15,13 @@ class WorkSignal {
  public:
   explicit WorkSignal(const base::Clock& clock) : clock_(clock) {}
 
-  // A job is ready now, or will be after `delay`. Only the earliest of several delays is kept: who
-  // then finds nothing says when to look again.
+  // A job is ready now, and whoever waits may have it: one of them wakes.
+  void ReadyForAny();
+  // A job is ready now, for some of those who wait, or will be after `delay`: all wake then. Only
+  // the earliest of several delays is kept: who then finds nothing says when to look again.
   void Ready(absl::Duration delay);
+  // Whoever woke cannot have the job: all others who have not seen it wake.
+  void PassOn();
   uint64_t Generation() const;
   // At most `timeout` by the clock, and by the machine's steady clock.
   void Wait(uint64_t seen, absl::Duration timeout);

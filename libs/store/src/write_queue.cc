@@ -138,6 +138,7 @@ void WriteQueue::RunBatch(const Batch& batch) {
     for (Request* request : batch) request->status = outcome;
     return;
   }
+  after_commit_(*db_);
   for (Request* request : batch) {
     for (const auto& follow : request->on_commit) follow();
   }

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -34,7 +35,9 @@ class WriteQueue {
   // One runs at a time, on the thread of any caller.
   using Body = std::function<absl::Status(WriteContext&)>;
 
-  explicit WriteQueue(std::unique_ptr<Database> db) : db_(std::move(db)) {}
+  // `after_commit` is called after each transaction, before any of its callers goes on.
+  WriteQueue(std::unique_ptr<Database> db, std::function<void(Database&)> after_commit)
+      : db_(std::move(db)), after_commit_(std::move(after_commit)) {}
   // Changes that wait fail with UNAVAILABLE; returns when all are answered.
   ~WriteQueue();
 
@@ -73,6 +76,7 @@ class WriteQueue {
   absl::Status Frame(const char* sql);
 
   const std::unique_ptr<Database> db_;
+  const std::function<void(Database&)> after_commit_;
   std::mutex mutex_;
   std::condition_variable left_;
   // Requests without an answer.

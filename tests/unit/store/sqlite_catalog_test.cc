@@ -62,7 +62,7 @@ TEST_CASE("a catalog of a newer program is left alone") {
   CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
   CHECK(ReasonOf(status) == "SCHEMA_TOO_NEW");
   CHECK(DetailOf(status, "actual") == "999");
-  RunSql(file, "PRAGMA user_version = 3");
+  RunSql(file, "PRAGMA user_version = " + std::to_string(version));
   CHECK(Open(file).ok());
 }
 
@@ -400,12 +400,16 @@ TEST_CASE("no statement of the catalog reads a whole table, or sorts") {
 
   sqlite3* db = nullptr;
   REQUIRE(sqlite3_open(file.c_str(), &db) == SQLITE_OK);
+  // Two rows in memory, that the catalog's own connection has.
+  REQUIRE(sqlite3_exec(db, "CREATE TEMP TABLE live_jobs (state INTEGER PRIMARY KEY, jobs INTEGER)",
+                       nullptr, nullptr, nullptr) == SQLITE_OK);
   int planned = 0;
   for (const std::string& sql : g_sql) {
     const std::string verb = sql.substr(0, sql.find(' '));
     if (verb != "SELECT" && verb != "UPDATE" && verb != "INSERT" && verb != "DELETE") continue;
     // Read once, at start.
     if (sql == "SELECT name, address FROM coordinators") continue;
+    if (sql.find("INSERT INTO live_jobs SELECT") == 0) continue;
     sqlite3_stmt* statement = nullptr;
     INFO(sql);
     const std::string explain = "EXPLAIN QUERY PLAN " + sql;
@@ -424,7 +428,8 @@ TEST_CASE("no statement of the catalog reads a whole table, or sorts") {
     const bool queue = plan == "SCAN jobs USING INDEX jobs_ready; ";
     // Neither is the whole queue, however long.
     CHECK(plan.find("jobs_state (state=?)") == std::string::npos);
-    CHECK((queue || plan.find("SCAN") == std::string::npos));
+    const bool memory = plan == "SCAN live_jobs; ";
+    CHECK((queue || memory || plan.find("SCAN") == std::string::npos));
   }
   sqlite3_close(db);
   CHECK(planned > 30);

@@ -41,6 +41,10 @@ struct CatalogLimits {
   uint32_t default_page_size = 100;
   // A page of jobs ends early once its records have so many bytes; one record is always given.
   uint64_t max_page_bytes = 1 << 20;
+  // Uploads of files that are announced with at most so many bytes are kept in memory until they
+  // are finished, at most so many; the database then has them.
+  uint64_t small_upload_bytes = 256 << 10;
+  uint64_t max_small_uploads = 4096;
   // Registered coordinators.
   uint64_t max_coordinators = 1024;
 };
@@ -152,7 +156,8 @@ class Catalog {
   // ---- Uploads
 
   // Makes the upload, or finds the one with the same id, which must have the same header.
-  // `blob_key` is used for a new one.
+  // `blob_key` is used for a new one. That of a small file (see CatalogLimits) is not durable until
+  // it is finished: after a restart it is not known, and the file is sent again.
   // - ALREADY_EXISTS UPLOAD_ID_REUSED: the id has another header (`field` says which part).
   // - NOT_FOUND IMAGE_NOT_FOUND: the job's reference image does not exist, or the finished upload's
   //   image was deleted.
@@ -278,7 +283,9 @@ class Catalog {
   // WaitForWork, and no job is missed.
   virtual uint64_t WorkGeneration() const = 0;
 
-  // Waits until the generation is no longer `seen`, a back-off ends, or `timeout` has passed.
+  // Waits until the generation is no longer `seen`, a back-off ends, or `timeout` has passed. Of
+  // those who wait when a job becomes ready that each of them may have, one wakes, and should call
+  // LeaseNext: the others may go on waiting until their timeout.
   virtual void WaitForWork(uint64_t seen, absl::Duration timeout) = 0;
 
   // The leased job with its image and reference, for reading the source.
