@@ -624,6 +624,108 @@ TEMPLATE_TEST_CASE("what was made with another reference file is not taken", "",
   }
 }
 
+TEMPLATE_TEST_CASE("what is known of a node's file serves while it is read again", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  RegisterOnNode(catalog, "a");
+  REQUIRE(catalog.CreateJob("r-1", "a", EqualizeSpec()).ok());
+  MustMake(catalog, *TryLease(catalog, {"x"}), "blob:old");
+  // Its node is gone.
+  const RegisteredImage again = MustRegister(catalog, MakeNodeFile("a", "x", EqualizeSpec()));
+  REQUIRE(again.inspection.has_value());
+  CHECK_FALSE(again.image.unread);
+  CHECK(again.image.facts.sha256 == MakeFacts("bytes").sha256);
+  CHECK(catalog.DescribeImage("a")->inspection->id == again.inspection->id);
+  CHECK(catalog.CreateJob("r-2", "a", EqualizeSpec())->state == JobState::kSucceeded);
+  // What the registration asks for is of the file as it is now; what must be made too.
+  CHECK(again.job->blocked);
+  const auto other = catalog.CreateJob("r-3", "a", MakeSpec("64", "thumb"));
+  CHECK(other->blocked);
+  CHECK_FALSE(TryLease(catalog).has_value());
+  const Lease inspection = MustLease(catalog, again.inspection->id, {"x"});
+  CHECK_FALSE(TryLease(catalog, {"x"}).has_value());
+  SECTION("the same") {
+    REQUIRE(Complete(catalog, inspection, Inspected("bytes")).ok());
+    CHECK_FALSE(catalog.DescribeImage("a")->inspection.has_value());
+    const auto job = catalog.GetJob(again.job->id);
+    CHECK(job->state == JobState::kSucceeded);
+    CHECK(catalog.GetImage(job->result_image_id)->facts.location == "blob:old");
+    MustMake(catalog, MustLease(catalog, other->id, {"x"}), "blob:64");
+  }
+  SECTION("another one") {
+    // A job with the file as its reference reads the old one.
+    const RegisteredImage image = MustRegister(catalog, MakeNodeFile("b", "x"));
+    REQUIRE(Complete(catalog, MustLease(catalog, image.job->id, {"x"}), Inspected("more")).ok());
+    const auto match = catalog.CreateJob("r-4", "b", MakeSpec("match", "EQUALIZED", "a"));
+    const Lease running = MustLease(catalog, match->id, {"x"});
+    const auto completed =
+        catalog.Complete(inspection.job.id, inspection.job.epoch, Inspected("new"));
+    REQUIRE(completed.ok());
+    CHECK(completed->freed_locations == std::vector<std::string>{"blob:old"});
+    CHECK(catalog.GetJob(match->id)->error->reason == "SOURCE_CHANGED");
+    CHECK(ReasonOf(Complete(catalog, running, JobResult())) == "STALE_EPOCH");
+    MustMake(catalog, MustLease(catalog, again.job->id, {"x"}), "blob:new");
+    MustMake(catalog, MustLease(catalog, other->id, {"x"}), "blob:64");
+    CHECK(catalog.DescribeImage("a")->derivatives.size() == 2);
+  }
+  SECTION("not there any more") {
+    REQUIRE(catalog
+                .Fail(inspection.job.id, inspection.job.epoch, FailOutcome::kPermanent,
+                      Error("FILE_NOT_FOUND"))
+                .ok());
+    CHECK(catalog.GetImage("a")->unread);
+    CHECK(catalog.GetJob(other->id)->error->reason == "FILE_NOT_FOUND");
+    CHECK(ReasonOf(catalog.CreateJob("r-5", "a", EqualizeSpec())) == "IMAGE_UNREAD");
+  }
+}
+
+TEMPLATE_TEST_CASE("a failure that was the file's goes when the file is read again", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  const RegisteredImage first = MustRegister(catalog, MakeFile("a", EqualizeSpec()));
+  REQUIRE(Complete(catalog, MustLease(catalog, first.inspection->id), Inspected("bytes")).ok());
+  const Lease lease = MustLease(catalog, first.job->id);
+  REQUIRE(
+      catalog.Fail(lease.job.id, lease.job.epoch, FailOutcome::kPermanent, Error("SOURCE_CHANGED"))
+          .ok());
+  REQUIRE(catalog.DescribeImage("a")->derivatives.size() == 1);
+  CHECK(catalog.DescribeImage("a")->derivatives[0].end_time.has_value());
+  const RegisteredImage again = MustRegister(catalog, MakeFile("a"));
+  REQUIRE(Complete(catalog, MustLease(catalog, again.inspection->id), Inspected("bytes")).ok());
+  CHECK(catalog.DescribeImage("a")->derivatives.empty());
+  // What is wrong with the bytes stays.
+  const auto job = catalog.CreateJob("r", "a", EqualizeSpec());
+  MustLease(catalog, job->id);
+  REQUIRE(catalog.Fail(job->id, 1, FailOutcome::kPermanent, Error("IMAGE_TRUNCATED")).ok());
+  FileRegistration changed = MakeFile("a");
+  changed.modify_time = *changed.modify_time + absl::Nanoseconds(1);
+  const RegisteredImage third = MustRegister(catalog, changed);
+  REQUIRE(Complete(catalog, MustLease(catalog, third.inspection->id), Inspected("bytes")).ok());
+  CHECK(catalog.DescribeImage("a")->derivatives.size() == 1);
+}
+
+TEMPLATE_TEST_CASE("a changed reference makes the reference unread, not the source", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  for (const std::string id : {"source", "ref"}) {
+    const RegisteredImage image = MustRegister(catalog, MakeFile(id));
+    REQUIRE(Complete(catalog, MustLease(catalog, image.job->id), Inspected(id)).ok());
+  }
+  const ImageRecord copy = UploadCopy(catalog, "up", "source");
+  const JobSpec match = MakeSpec("match", "EQUALIZED", "ref");
+  const auto job = catalog.CreateJob("r-1", "source", match);
+  const Lease lease = MustLease(catalog, job->id);
+  // Another place of the source does not help.
+  CHECK(catalog.CreateJob("r-2", copy.id, match)->id == job->id);
+  JobError error = Error("SOURCE_CHANGED");
+  const std::string named = GENERATE("ref", "source", "copy");
+  error.metadata["image"] = named;
+  REQUIRE(catalog.Fail(job->id, lease.job.epoch, FailOutcome::kPermanent, error).ok());
+  CHECK(catalog.GetImage("ref")->unread == (named == "ref"));
+  CHECK(catalog.GetImage("source")->unread == (named != "ref"));
+  CHECK((catalog.GetJob(job->id)->state == JobState::kFailed) == (named == "ref"));
+}
+
 TEMPLATE_TEST_CASE("a full queue takes no registration", "", CATALOGS) {
   CatalogLimits limits;
   limits.max_queued_jobs = 1;

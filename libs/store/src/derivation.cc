@@ -438,6 +438,31 @@ absl::Status Derivation::ForgetMade(const std::string& image_id, std::vector<std
   return absl::OkStatus();
 }
 
+absl::Status Derivation::ForgetFailuresOfPlace(const std::string& image_id) {
+  std::vector<int64_t> failed;
+  {
+    HISTEQ_ASSIGN_OR_RETURN(
+        Statement row,
+        db_.Prepare("SELECT d.seq, j.error_reason FROM derivatives d INDEXED BY derivatives_source "
+                    "JOIN jobs j ON j.id = d.job_id WHERE d.source_image_id = ? AND d.image_id IS "
+                    "NULL AND j.state = 4"));
+    row.Bind(image_id);
+    while (true) {
+      HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) break;
+      const std::string reason = row.Bytes(1);
+      if (IsFailureOfPlace(reason) || reason.rfind("INSPECT_", 0) == 0)
+        failed.push_back(row.Int(0));
+    }
+  }
+  for (const int64_t seq : failed) {
+    HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                            db_.Prepare("DELETE FROM derivatives WHERE seq = ?"));
+    HISTEQ_RETURN_IF_ERROR(statement.Bind(seq).Run());
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<JobRecord>> Derivation::Release(const JobRecord& job) {
   {
     HISTEQ_ASSIGN_OR_RETURN(Statement statement,

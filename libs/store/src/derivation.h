@@ -76,6 +76,9 @@ class Derivation {
   // Removes what was made of the image from another file than it has now.
   absl::Status ForgetMade(const std::string& image_id, std::vector<std::string>& freed);
 
+  // Forgets which jobs on the image failed because of what its file was.
+  absl::Status ForgetFailuresOfPlace(const std::string& image_id);
+
   // After `job` became final: hands over what it leaves unmade, and returns the jobs that waited
   // for it and changed (ready or kSucceeded, when not `blocked`), already written.
   absl::StatusOr<std::vector<JobRecord>> Release(const JobRecord& job);

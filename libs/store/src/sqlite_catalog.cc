@@ -214,9 +214,11 @@ class SqliteCatalog final : public Catalog {
   // Whoever has the image can read the reference too.
   absl::Status CheckReferencePlace(Database& db, const JobSpec& spec,
                                    const ImageRecord& image) const;
-  // The job that serves the request: a new one, with its hints, or one that is there.
+  // The job that serves the request: a new one, with its hints, or one that is there. With
+  // `after_reading` it waits until the image's file is read, if that is under way.
   absl::StatusOr<JobRecord> Queue(WriteContext& context, const ImageRecord& image,
-                                  const JobSpec& spec, const std::string& request_id);
+                                  const JobSpec& spec, const std::string& request_id,
+                                  bool after_reading = false);
   // The job that reads the unread image, or why none does.
   absl::StatusOr<JobRecord> FindReader(Database& db, const ImageRecord& image) const;
   // Another image of the same bytes for which the job is asked, in the surest place; `only_nearer`:
@@ -230,9 +232,11 @@ class SqliteCatalog final : public Catalog {
                                     const FileRegistration& registration) const;
   // The jobs of the image that are not final read the same bytes elsewhere, or end, because its
   // file is another one.
-  absl::Status FailLiveJobs(WriteContext& context, const std::string& image_id);
+  // Except `inspection_id`, and those that wait for it.
+  absl::Status FailLiveJobs(WriteContext& context, const std::string& image_id,
+                            const std::string& inspection_id = "");
   // Keeps what an inspection brought.
-  absl::Status KeepInspected(Database& db, const JobRecord& job, const JobResult& result,
+  absl::Status KeepInspected(WriteContext& context, const JobRecord& job, const JobResult& result,
                              std::vector<std::string>& freed);
   absl::StatusOr<JobRecord> Cancel(WriteContext& context, JobRecord job);
   // After a job became final: those that waited for it go on.
@@ -516,7 +520,8 @@ absl::StatusOr<UploadRecord> SqliteCatalog::GetUpload(const std::string& upload_
 }
 
 absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const ImageRecord& image,
-                                               const JobSpec& spec, const std::string& request_id) {
+                                               const JobSpec& spec, const std::string& request_id,
+                                               bool after_reading) {
   Database& db = context.db;
   HISTEQ_RETURN_IF_ERROR(CheckReference(db, spec));
   HISTEQ_RETURN_IF_ERROR(CheckReferencePlace(db, spec, image));
@@ -528,12 +533,23 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
     return job;
   };
   Derivation derivation = DerivationOf(db);
-  const bool awaits = image.unread && !spec.inspects;
   std::string reader_id;
-  if (awaits) {
+  if (image.unread && !spec.inspects) {
     HISTEQ_ASSIGN_OR_RETURN(const JobRecord reader, FindReader(db, image));
     reader_id = reader.id;
+  } else if (!spec.inspects && !StorageOf(image).empty()) {
+    // What is there serves while a node's file is read again; what must be made waits for that.
+    HISTEQ_ASSIGN_OR_RETURN(const auto reader, FindInspection(db, image.id));
+    if (reader.has_value() && !IsFinal(reader->state)) {
+      bool wanted = after_reading || spec.refresh || spec.outputs.empty();
+      if (!wanted) {
+        HISTEQ_ASSIGN_OR_RETURN(const bool there, derivation.AllThere(image, spec));
+        wanted = !there;
+      }
+      if (wanted) reader_id = reader->id;
+    }
   }
+  const bool awaits = !reader_id.empty();
   HISTEQ_ASSIGN_OR_RETURN(const std::string reference, derivation.ReferenceSha256(spec));
   const std::string set_key =
       awaits ? UnreadSetKey(image.id, spec) : SetKey(image.facts.sha256, spec, reference);
@@ -737,14 +753,22 @@ void SqliteCatalog::HintMoved(WriteContext& context, const Derivation& derivatio
   });
 }
 
-absl::Status SqliteCatalog::FailLiveJobs(WriteContext& context, const std::string& image_id) {
+absl::Status SqliteCatalog::FailLiveJobs(WriteContext& context, const std::string& image_id,
+                                         const std::string& inspection_id) {
   HISTEQ_ASSIGN_OR_RETURN(auto live, FindLiveJobs(context.db, image_id));
   HISTEQ_ASSIGN_OR_RETURN(const auto with_reference, FindLiveJobsOfReference(context.db, image_id));
   live.insert(live.end(), with_reference.begin(), with_reference.end());
   for (const JobRecord& listed : live) {
     // One that waited for another of them has ended with it.
     HISTEQ_ASSIGN_OR_RETURN(auto job, FindJob(context.db, listed.id));
-    if (!job.has_value() || IsFinal(job->state)) continue;
+    if (!job.has_value() || IsFinal(job->state) || job->id == inspection_id) continue;
+    if (job->blocked && !inspection_id.empty()) {
+      HISTEQ_ASSIGN_OR_RETURN(
+          Statement row,
+          context.db.Prepare("SELECT 1 FROM waits WHERE maker_id = ? AND job_id = ?"));
+      HISTEQ_ASSIGN_OR_RETURN(const bool waits, row.Bind(inspection_id).Bind(job->id).Step());
+      if (waits) continue;
+    }
     const JobState before = job->state;
     JobError error;
     error.code = static_cast<int>(absl::StatusCode::kDataLoss);
@@ -805,7 +829,9 @@ absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistrat
             detail);
       }
       HISTEQ_ASSIGN_OR_RETURN(read, WantsReading(db, *image, registration));
-      if (read) {
+      // What is known of a node's file serves until its reading says otherwise.
+      const bool known = !registration.storage.empty() && !image->unread;
+      if (read && !known) {
         HISTEQ_RETURN_IF_ERROR(FailLiveJobs(context, id));
         image->unread = true;
         image->modify_time = registration.modify_time;
@@ -834,7 +860,8 @@ absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistrat
     }
     if (registration.job.has_value()) {
       HISTEQ_ASSIGN_OR_RETURN(registered.job,
-                              Queue(context, registered.image, *registration.job, request_id()));
+                              Queue(context, registered.image, *registration.job, request_id(),
+                                    /*after_reading=*/true));
     } else {
       HISTEQ_ASSIGN_OR_RETURN(registered.job, FindInspection(db, id));
       if (registered.job.has_value()) {
@@ -846,9 +873,10 @@ absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistrat
   });
 }
 
-absl::Status SqliteCatalog::KeepInspected(Database& db, const JobRecord& job,
+absl::Status SqliteCatalog::KeepInspected(WriteContext& context, const JobRecord& job,
                                           const JobResult& result,
                                           std::vector<std::string>& freed) {
+  Database& db = context.db;
   HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, job.image_id));
   if (!image.has_value()) return absl::InternalError("the source of a running job is gone");
   // Of a node's file only its reader knows the time.
@@ -861,8 +889,11 @@ absl::Status SqliteCatalog::KeepInspected(Database& db, const JobRecord& job,
                        {"actual", std::to_string(result.inspected->size_bytes)}});
   }
   if (image->facts.sha256 != result.inspected->sha256) {
+    // What they make would be kept under the wrong checksum.
+    if (!image->unread) HISTEQ_RETURN_IF_ERROR(FailLiveJobs(context, image->id, job.id));
     HISTEQ_RETURN_IF_ERROR(DerivationOf(db).ForgetMade(image->id, freed));
   }
+  HISTEQ_RETURN_IF_ERROR(DerivationOf(db).ForgetFailuresOfPlace(image->id));
   const std::string location = std::move(image->facts.location);
   image->facts = *result.inspected;
   image->facts.location = location;
@@ -899,8 +930,14 @@ absl::StatusOr<ImageDescription> SqliteCatalog::DescribeImage(const std::string&
   HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, image_id));
   if (!image.has_value()) return ImageNotFound(image_id);
   description.image = *std::move(image);
-  if (description.image.unread) {
+  const bool registered = description.image.unread || description.image.modify_time.has_value() ||
+                          !StorageOf(description.image).empty();
+  if (registered) {
     HISTEQ_ASSIGN_OR_RETURN(description.inspection, FindInspection(db, image_id));
+    if (description.inspection.has_value() && IsFinal(description.inspection->state) &&
+        !description.image.unread) {
+      description.inspection.reset();
+    }
     if (description.inspection.has_value()) {
       description.inspection->max_attempts = limits_.max_attempts;
       leases_.FillProgress(*description.inspection);
@@ -921,12 +958,16 @@ absl::StatusOr<ImageDescription> SqliteCatalog::DescribeImage(const std::string&
       HISTEQ_ASSIGN_OR_RETURN(derivative.image, FindImage(db, id));
       // Between the two statements it was removed.
       if (!derivative.image.has_value()) continue;
+      derivative.end_time = derivative.image->create_time;
     } else {
       HISTEQ_ASSIGN_OR_RETURN(const auto job, FindJob(db, derivative.job_id));
       if (!job.has_value() || job->state == JobState::kCancelled) continue;
       // Likewise: it is there with the next look.
       derivative.state = job->state == JobState::kSucceeded ? JobState::kRunning : job->state;
-      if (job->state == JobState::kFailed) derivative.error = job->error;
+      if (job->state == JobState::kFailed) {
+        derivative.error = job->error;
+        derivative.end_time = job->end_time;
+      }
     }
     description.derivatives.push_back(std::move(derivative));
   }
@@ -1353,7 +1394,7 @@ absl::StatusOr<CompletedJob> SqliteCatalog::Complete(const std::string& job_id, 
                                     job->spec.inspects ? "says" : "does not say"));
     }
     if (job->spec.inspects) {
-      HISTEQ_RETURN_IF_ERROR(KeepInspected(db, *job, result, completed.freed_locations));
+      HISTEQ_RETURN_IF_ERROR(KeepInspected(context, *job, result, completed.freed_locations));
     }
     const size_t wanted = OutputsToMake(*job).size();
     if (result.images.size() != wanted) {
@@ -1393,22 +1434,30 @@ absl::StatusOr<JobRecord> SqliteCatalog::Fail(const std::string& job_id, uint64_
     if (job->epoch != epoch || job->state == JobState::kSucceeded) return StaleEpoch(*job, epoch);
     // Given up before under this epoch.
     if (job->state != JobState::kRunning) return *std::move(job);
+    // Which file it was, the source's or the reference's.
+    const std::string& reference_id = job->spec.reference_image_id;
+    const auto named = error.metadata.find("image");
+    const bool of_reference = named != error.metadata.end() && !reference_id.empty() &&
+                              named->second == reference_id && reference_id != job->image_id;
+    const std::string image_id = of_reference ? reference_id : job->image_id;
+    const bool inspects = job->spec.inspects;
     std::optional<ImageRecord> place;
-    if (outcome == FailOutcome::kPermanent && IsFailureOfPlace(error.reason) &&
+    if (outcome == FailOutcome::kPermanent && IsFailureOfPlace(error.reason) && !of_reference &&
         !job->cancel_requested && job->attempts < limits_.max_attempts) {
       HISTEQ_ASSIGN_OR_RETURN(place, FindOtherPlace(context.db, *job, /*only_nearer=*/false));
     }
-    const std::string image_id = job->image_id;
     JobRecord after = place.has_value()
                           ? AfterFailureOfPlace(*std::move(job), error)
                           : AfterFailure(*std::move(job), outcome, error, limits_, Now(), Random());
     after.progress = JobProgress();
     HISTEQ_RETURN_IF_ERROR(EndLease(context, after, place));
-    if (outcome == FailOutcome::kPermanent && error.reason == "SOURCE_CHANGED") {
+    const bool changed = outcome == FailOutcome::kPermanent && error.reason == "SOURCE_CHANGED";
+    if (changed || (inspects && after.state == JobState::kFailed)) {
       // Registering it again is then known to be worth a reading, also where the file cannot be
       // seen from here.
       HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(context.db, image_id));
-      if (image.has_value() && !image->unread && image->modify_time.has_value()) {
+      if (image.has_value() && !image->unread &&
+          (image->modify_time.has_value() || !StorageOf(*image).empty())) {
         image->unread = true;
         HISTEQ_RETURN_IF_ERROR(UpdateFileOfImage(context.db, *image));
       }

@@ -184,11 +184,14 @@ struct DerivativeRecord {
   std::optional<ImageRecord> image;
   // kFailed: why.
   std::optional<JobError> error;
+  // When it was made, or failed.
+  std::optional<absl::Time> end_time;
 };
 
 struct ImageDescription {
   ImageRecord image;
-  // Of an unread image: the latest job that reads it, or read it in vain.
+  // The job that reads the image's file, now or again; of an unread image the latest that did so in
+  // vain.
   std::optional<JobRecord> inspection;
   // Oldest first, at most 1000.
   std::vector<DerivativeRecord> derivatives;
