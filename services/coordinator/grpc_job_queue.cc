@@ -140,6 +140,7 @@ absl::StatusOr<std::optional<LeaseGrant>> GrpcJobQueue::Lease(absl::Duration wai
     // Not emplace: to clang 14 a nested class with initializers cannot be constructed from nothing.
     grant.reference = LeaseGrant::Reference{};
     LeaseGrant::Reference& reference = *grant.reference;
+    reference.image_id = lease.reference().id();
     reference.bytes = lease.reference().size_bytes();
     reference.sha256 = lease.reference().sha256();
     reference.file = FileOf(lease.reference());

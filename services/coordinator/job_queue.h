@@ -50,6 +50,7 @@ struct LeaseGrant {
     std::optional<NodeFile> file;
     // Then there is nothing to be read.
     std::optional<engine::ImageStatistics> statistics;
+    std::string image_id;
   };
   std::optional<Reference> reference;
 };

@@ -275,7 +275,15 @@ absl::StatusOr<std::vector<uint64_t>> JobRunner::ReadReference(const LeaseGrant&
         if (absl::Status rest = source.ReadToEnd(); !rest.ok()) result = std::move(rest);
       }
     }
-    if (!result.ok()) return base::Annotate(result.status(), "the reference image");
+    if (!result.ok()) {
+      // The frontend must know whose file has changed.
+      base::ErrorDetail detail =
+          base::GetErrorDetail(result.status()).value_or(base::ErrorDetail());
+      detail.metadata["image"] = grant.reference->image_id;
+      return base::MakeError(result.status().code(),
+                             "the reference image: " + std::string(result.status().message()),
+                             std::move(detail));
+    }
     statistics = std::move(result->statistics);
   }
   if (!statistics.has_value() || statistics->channels.empty()) {

@@ -115,10 +115,20 @@ v1::GetImageResponse ToProto(const store::ImageDescription& description,
   Response proto;
   size_t bytes = 0;
   *proto.mutable_image() = ToProto(description.image);
-  const auto any = [&description](store::JobState state) {
-    return std::any_of(
-        description.derivatives.begin(), description.derivatives.end(),
-        [state](const store::DerivativeRecord& derivative) { return derivative.state == state; });
+  // What ended last, unless something is under way.
+  proto.set_state(Response::STATE_REGISTERED);
+  absl::Time last = absl::InfinitePast();
+  const auto ended = [&](Response::State state, std::optional<absl::Time> time) {
+    if (time.value_or(last) < last) return false;
+    last = time.value_or(last);
+    proto.set_state(state);
+    return true;
+  };
+  bool queued = false;
+  bool running = false;
+  const auto look = [&](store::JobState state) {
+    queued = queued || state == store::JobState::kQueued;
+    running = running || state == store::JobState::kRunning;
   };
   for (const store::DerivativeRecord& derivative : description.derivatives) {
     if (bytes > kMaxDescriptionBytes) {
@@ -130,6 +140,7 @@ v1::GetImageResponse ToProto(const store::ImageDescription& description,
     LeaveOutHistogram(*out.mutable_operation());
     out.set_job_id(derivative.job_id);
     if (derivative.job.has_value()) out.set_waiting_for(WaitingFor(*derivative.job, nodes));
+    look(derivative.state);
     switch (derivative.state) {
       case store::JobState::kQueued:
         out.set_state(Response::STATE_QUEUED);
@@ -140,36 +151,30 @@ v1::GetImageResponse ToProto(const store::ImageDescription& description,
       case store::JobState::kSucceeded:
         out.set_state(Response::STATE_DONE);
         *out.mutable_image() = ToProto(*derivative.image);
+        if (ended(out.state(), derivative.end_time)) proto.clear_error();
         break;
       default:
         out.set_state(Response::STATE_FAILED);
-        if (derivative.error.has_value()) {
-          *out.mutable_error() = ToProto(*derivative.error);
-          // The latest.
-          *proto.mutable_error() = out.error();
-        }
+        if (derivative.error.has_value()) *out.mutable_error() = ToProto(*derivative.error);
+        if (ended(out.state(), derivative.end_time)) *proto.mutable_error() = out.error();
     }
     bytes += out.ByteSizeLong();
   }
   if (description.more_derivatives) proto.set_more_derivatives(true);
-  proto.set_state(any(store::JobState::kFailed)      ? Response::STATE_FAILED
-                  : any(store::JobState::kRunning)   ? Response::STATE_RUNNING
-                  : any(store::JobState::kQueued)    ? Response::STATE_QUEUED
-                  : any(store::JobState::kSucceeded) ? Response::STATE_DONE
-                                                     : Response::STATE_REGISTERED);
-  if (description.image.unread && description.inspection.has_value() &&
-      proto.state() != Response::STATE_FAILED) {
+  if (description.inspection.has_value()) {
     const store::JobRecord& inspection = *description.inspection;
-    if (inspection.state == store::JobState::kQueued) proto.set_state(Response::STATE_QUEUED);
-    if (inspection.state == store::JobState::kRunning) proto.set_state(Response::STATE_RUNNING);
-    if (inspection.state == store::JobState::kFailed) {
-      proto.set_state(Response::STATE_FAILED);
-      if (inspection.error.has_value()) *proto.mutable_error() = ToProto(*inspection.error);
+    look(inspection.state);
+    if (inspection.state == store::JobState::kFailed &&
+        ended(Response::STATE_FAILED, inspection.end_time) && inspection.error.has_value()) {
+      *proto.mutable_error() = ToProto(*inspection.error);
     }
   }
+  if (queued) proto.set_state(Response::STATE_QUEUED);
+  if (running) proto.set_state(Response::STATE_RUNNING);
+  if (queued || running) proto.clear_error();
   if (proto.state() != Response::STATE_QUEUED) return proto;
   // What the file's reading waits for says more than that the others wait for it.
-  if (description.image.unread && description.inspection.has_value()) {
+  if (description.inspection.has_value()) {
     proto.set_waiting_for(WaitingFor(*description.inspection, nodes));
     return proto;
   }

@@ -369,6 +369,76 @@ TEMPLATE_TEST_CASE("a refresh makes results anew and replaces them at once", "",
   CHECK(MustCreate(catalog, "r-9", image.id, cold).id == refreshed.id);
 }
 
+// The location of the first thing that was made of the image.
+std::string MadeOf(Catalog& catalog, const std::string& image_id) {
+  const auto description = catalog.DescribeImage(image_id);
+  REQUIRE(description.ok());
+  REQUIRE_FALSE(description->derivatives.empty());
+  REQUIRE(description->derivatives[0].image.has_value());
+  return description->derivatives[0].image->facts.location;
+}
+
+TEMPLATE_TEST_CASE("a refresh is for every image that asks for it", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  const ImageRecord a = AddImage(catalog, "a").image;
+  const ImageRecord b = AddCopy(catalog, "b", "b.jpg", a);
+  const ImageRecord c = AddCopy(catalog, "c", "c.jpg", a);
+  JobSpec spec = DeriveSpec({"64"});
+  const JobRecord first = MustCreate(catalog, "r-1", a.id, spec);
+  MustComplete(catalog, MustLease(catalog, first.id), "old");
+  MustCreate(catalog, "r-2", b.id, spec);
+  MustCreate(catalog, "r-3", c.id, spec);
+  spec.refresh = true;
+  const JobRecord job = MustCreate(catalog, "r-4", a.id, spec);
+  SECTION("with the same job") {
+    CHECK(MustCreate(catalog, "r-5", b.id, spec).id == job.id);
+    // The old one serves until then.
+    CHECK(MadeOf(catalog, b.id) == "blob:old-0");
+  }
+  SECTION("with another job that waits for it") {
+    JobSpec both = DeriveSpec({"64", "32"});
+    both.refresh = true;
+    const JobRecord other = MustCreate(catalog, "r-5", b.id, both);
+    CHECK(other.id != job.id);
+    CHECK(other.blocked);
+  }
+  const CompletedJob completed = MustComplete(catalog, MustLease(catalog, job.id), "new");
+  CHECK(completed.freed_locations.empty());
+  CHECK(MadeOf(catalog, a.id) == "blob:new-0");
+  CHECK(MadeOf(catalog, b.id) == "blob:new-0");
+  CHECK(catalog.DescribeImage(b.id)->derivatives[0].image->source_image_id == b.id);
+  // Did not ask.
+  CHECK(MadeOf(catalog, c.id) == "blob:old-0");
+  while (true) {
+    const auto rest = catalog.LeaseNext("c", 0);
+    if (!rest->has_value()) break;
+    CHECK((*rest)->outputs == std::vector<uint32_t>{1});
+    const CompletedJob done = MustComplete(catalog, **rest, "rest");
+    CHECK(done.results.at(0)->facts.location == "blob:new-0");
+  }
+}
+
+TEMPLATE_TEST_CASE("a refresh that fails changes nothing for those who share it", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  const ImageRecord a = AddImage(catalog, "a").image;
+  const ImageRecord b = AddCopy(catalog, "b", "b.jpg", a);
+  JobSpec spec = DeriveSpec({"64"});
+  const JobRecord first = MustCreate(catalog, "r-1", a.id, spec);
+  MustComplete(catalog, MustLease(catalog, first.id), "old");
+  MustCreate(catalog, "r-2", b.id, spec);
+  spec.refresh = true;
+  const JobRecord job = MustCreate(catalog, "r-3", a.id, spec);
+  CHECK(MustCreate(catalog, "r-4", b.id, spec).id == job.id);
+  MustLease(catalog, job.id);
+  REQUIRE(catalog.Fail(job.id, 1, FailOutcome::kPermanent, {2, "BROKEN", "", {}}).ok());
+  for (const std::string& id : {a.id, b.id}) {
+    CHECK(MadeOf(catalog, id) == "blob:old-0");
+    CHECK(catalog.DescribeImage(id)->derivatives[0].job_id == first.id);
+  }
+}
+
 TEMPLATE_TEST_CASE("a request is taken back alone; the last one ends the job", "", CATALOGS) {
   TestType harness;
   Catalog& catalog = harness.catalog();
@@ -544,6 +614,48 @@ TEMPLATE_TEST_CASE("one look at what has expired is bounded, the next one goes o
   size_t removed = 0;
   for (int i = 0; i < 20; ++i) removed += catalog.ExpireImages(NotInUse, 100)->images.size();
   CHECK(removed == 1199);
+}
+
+TEMPLATE_TEST_CASE("a result does not go before what was made of it", "", CATALOGS) {
+  CatalogLimits limits;
+  limits.result_ttl = absl::Hours(10);
+  TestType harness(limits);
+  const ImageRecord image = AddImage(harness.catalog(), "up").image;
+  const auto make = [&harness](const std::string& of, const std::string& operation) {
+    Catalog& now = harness.catalog();
+    const JobRecord job = MustCreate(now, "r-" + operation, of, DeriveSpec({operation}));
+    return MustComplete(now, MustLease(now, job.id), operation).job.result_image_id;
+  };
+  const std::string bottom = make(image.id, "1");
+  const std::string other = make(image.id, "2");
+  const std::string middle = make(bottom, "3");
+  harness.clock.Advance(absl::Hours(6));
+  const std::string top = make(middle, "4");
+  SECTION("by time") {
+    harness.clock.Advance(absl::Hours(6));
+    SECTION("counted from when it was made") {}
+    SECTION("counted from when it was asked for") {
+      MustCreate(harness.catalog(), "again", middle, DeriveSpec({"4"}));
+      harness.clock.Advance(absl::Hours(6));
+    }
+    const auto expired = harness.catalog().ExpireImages(NotInUse, 100);
+    REQUIRE(expired->images.size() == 1);
+    CHECK(expired->images[0].id == other);
+    harness.clock.Advance(absl::Hours(10));
+    CHECK(harness.catalog().ExpireImages(NotInUse, 100)->images.size() == 3);
+  }
+  SECTION("by budget") {
+    REQUIRE(harness.catalog().TouchImages({other}).ok());
+    harness.clock.Advance(absl::Seconds(1));
+    REQUIRE(harness.catalog().TouchImages({top}).ok());
+    harness.clock.Advance(absl::Minutes(5));
+    harness.limits.derivative_budget_bytes = 3500;
+    harness.Reopen();
+    const auto evicted = harness.catalog().ExpireImages(NotInUse, 100);
+    REQUIRE(evicted->images.size() == 1);
+    CHECK(evicted->images[0].id == other);
+  }
+  CHECK(harness.catalog().GetImage(image.id).ok());
 }
 
 TEMPLATE_TEST_CASE("beyond the budget the results go that were not used for longest", "",

@@ -196,6 +196,25 @@ TEMPLATE_TEST_CASE("what is there already of the same bytes is not made for a re
   CHECK_FALSE(TryLease(catalog).has_value());
 }
 
+TEMPLATE_TEST_CASE("a refresh on an unread image is one when it is read", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  AddImage(catalog, "up", EqualizeSpec());
+  MustMake(catalog, *TryLease(catalog), "blob:old");
+  const RegisteredImage registered = MustRegister(catalog, MakeFile("a", EqualizeSpec()));
+  JobSpec spec = EqualizeSpec();
+  spec.refresh = true;
+  const auto refresh = catalog.CreateJob("r-1", "a", spec);
+  CHECK(refresh->id != registered.job->id);
+  CHECK(catalog.CreateJob("r-2", "a", spec)->id == refresh->id);
+  CHECK(catalog.CreateJob("r-3", "a", EqualizeSpec())->id == registered.job->id);
+  REQUIRE(
+      Complete(catalog, MustLease(catalog, registered.inspection->id), Inspected("blob:up")).ok());
+  CHECK(catalog.GetJob(registered.job->id)->state == JobState::kSucceeded);
+  MustMake(catalog, MustLease(catalog, refresh->id), "blob:new");
+  CHECK(catalog.DescribeImage("a")->derivatives.at(0).image->facts.location == "blob:new");
+}
+
 TEMPLATE_TEST_CASE("a file that cannot be read fails what waits for it", "", CATALOGS) {
   TestType harness;
   Catalog& catalog = harness.catalog();
@@ -348,6 +367,180 @@ TEMPLATE_TEST_CASE("a node's file is leased only to those who have it", "", CATA
   CHECK(reopened.GetJob(again.job->id)->state == JobState::kSucceeded);
 }
 
+// An uploaded image of the same bytes as a file with this content, and what CreateJob says for it.
+ImageRecord UploadCopy(Catalog& catalog, const std::string& upload_id, const std::string& content,
+                       std::optional<JobSpec> job = {}) {
+  REQUIRE(catalog.BeginUpload(MakeHeader(upload_id, std::move(job)), "k" + upload_id).ok());
+  ImageFacts facts = MakeFacts(content);
+  facts.location = "blob:" + upload_id;
+  const auto finished = catalog.FinishUpload(upload_id, facts);
+  REQUIRE(finished.status() == absl::OkStatus());
+  return finished->image;
+}
+
+// Both images have the equalized one.
+void CheckBothHave(Catalog& catalog, const std::string& a, const std::string& b) {
+  for (const std::string& id : {a, b}) {
+    const auto description = catalog.DescribeImage(id);
+    REQUIRE(description->derivatives.size() == 1);
+    REQUIRE(description->derivatives[0].image.has_value());
+    CHECK(description->derivatives[0].image->source_image_id == id);
+  }
+}
+
+// A node's file that was read; its node is gone from then on.
+void RegisterOnNode(Catalog& catalog, const std::string& id) {
+  const RegisteredImage image = MustRegister(catalog, MakeNodeFile(id, "x"));
+  REQUIRE(Complete(catalog, MustLease(catalog, image.job->id, {"x"}), Inspected("bytes")).ok());
+}
+
+TEMPLATE_TEST_CASE("a copy that is there does not wait for a node that is gone", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  RegisterOnNode(catalog, "a");
+  const auto on_node = catalog.CreateJob("r-a", "a", EqualizeSpec());
+  REQUIRE(on_node.ok());
+  CHECK(on_node->storage == "x");
+  SECTION("queued there: it reads the copy") {
+    const uint64_t seen = catalog.WorkGeneration();
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes", EqualizeSpec());
+    CHECK(catalog.WorkGeneration() != seen);
+    harness.Reopen();
+    const Lease lease = MustLease(harness.catalog(), on_node->id);
+    CHECK(lease.image.id == copy.id);
+    MustMake(harness.catalog(), lease, "blob:made");
+    CheckBothHave(harness.catalog(), "a", copy.id);
+  }
+  SECTION("the other way round") {
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes");
+    REQUIRE(catalog.CancelJob(on_node->id).ok());
+    const auto here = catalog.CreateJob("r-c", copy.id, EqualizeSpec());
+    CHECK(catalog.CreateJob("r-b", "a", EqualizeSpec())->id == here->id);
+    CHECK(MustLease(catalog, here->id).image.id == copy.id);
+  }
+  SECTION("several outputs, of which the node's job makes one") {
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes");
+    JobSpec both = EqualizeSpec();
+    both.operation = "both";
+    both.outputs.push_back(MakeSpec("64", "thumb").outputs[0]);
+    const auto waits_there = catalog.CreateJob("r-b", "a", both);
+    CHECK(waits_there->blocked);
+    const auto waits = catalog.CreateJob("r-c", copy.id, both);
+    CHECK(waits->id == waits_there->id);
+    CHECK(waits->image_id == copy.id);
+    MustMake(catalog, MustLease(catalog, on_node->id), "blob:made");
+    MustMake(catalog, MustLease(catalog, waits->id), "blob:64");
+    CHECK(catalog.DescribeImage("a")->derivatives.size() == 2);
+    CHECK(catalog.DescribeImage(copy.id)->derivatives.size() == 2);
+  }
+  SECTION("running there, and handed back") {
+    const Lease lease = MustLease(catalog, on_node->id, {"x"});
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes", EqualizeSpec());
+    CHECK_FALSE(TryLease(catalog).has_value());
+    REQUIRE(
+        catalog.Fail(lease.job.id, lease.job.epoch, FailOutcome::kHandBack, Error("STORAGE_GONE"))
+            .ok());
+    const Lease again = MustLease(catalog, on_node->id);
+    CHECK(again.image.id == copy.id);
+    MustMake(catalog, again, "blob:made");
+    CheckBothHave(catalog, "a", copy.id);
+  }
+  SECTION("running there, and another job waits for it") {
+    const Lease lease = MustLease(catalog, on_node->id, {"x"});
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes");
+    JobSpec both = EqualizeSpec();
+    both.operation = "both";
+    both.outputs.push_back(MakeSpec("64", "thumb").outputs[0]);
+    const auto waits = catalog.CreateJob("r-c", copy.id, both);
+    CHECK(waits->blocked);
+    // From here on leases can run out.
+    harness.Reopen();
+    REQUIRE(harness.catalog().ExpireLeases()->empty());
+    harness.clock.Advance(absl::Seconds(31));
+    REQUIRE(harness.catalog().ExpireLeases()->size() == 1);
+    CHECK(MustLease(harness.catalog(), on_node->id).image.id == copy.id);
+    (void)lease;
+  }
+}
+
+TEMPLATE_TEST_CASE("a copy's request does not fail with the file of another image", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  const RegisteredImage first = MustRegister(catalog, MakeFile("a"));
+  REQUIRE(Complete(catalog, MustLease(catalog, first.inspection->id), Inspected("bytes")).ok());
+  const auto job = catalog.CreateJob("r-a", "a", EqualizeSpec());
+  const Lease lease = MustLease(catalog, job->id);
+  FileRegistration changed = MakeFile("a");
+  changed.modify_time = *changed.modify_time + absl::Nanoseconds(1);
+  SECTION("an uploaded copy") {
+    const ImageRecord copy = UploadCopy(catalog, "up", "bytes", EqualizeSpec());
+    SECTION("when the file is registered again") {
+      const RegisteredImage again = MustRegister(catalog, changed);
+      REQUIRE(again.inspection.has_value());
+      CHECK(ReasonOf(Complete(catalog, lease, JobResult())) == "STALE_EPOCH");
+      const Lease on_copy = MustLease(catalog, job->id);
+      CHECK(on_copy.image.id == copy.id);
+      const Lease inspection = MustLease(catalog, again.inspection->id);
+      SECTION("and is the same after all") {
+        REQUIRE(Complete(catalog, inspection, Inspected("bytes")).ok());
+        MustMake(catalog, on_copy, "blob:made");
+        CheckBothHave(catalog, "a", copy.id);
+      }
+      SECTION("and is another one") {
+        MustMake(catalog, on_copy, "blob:made");
+        REQUIRE(Complete(catalog, inspection, Inspected("other")).ok());
+        CHECK(catalog.DescribeImage("a")->derivatives.empty());
+        CHECK(catalog.DescribeImage(copy.id)->derivatives.size() == 1);
+      }
+      SECTION("and is known as another one first") {
+        REQUIRE(Complete(catalog, inspection, Inspected("other")).ok());
+        MustMake(catalog, on_copy, "blob:made");
+        CHECK(catalog.DescribeImage("a")->derivatives.empty());
+        CHECK(catalog.DescribeImage(copy.id)->derivatives.size() == 1);
+      }
+    }
+    SECTION("when the job says so") {
+      const std::string reason = GENERATE("SOURCE_CHANGED", "FILE_NOT_FOUND");
+      REQUIRE(
+          catalog.Fail(lease.job.id, lease.job.epoch, FailOutcome::kPermanent, Error(reason)).ok());
+      CHECK(catalog.GetImage("a")->unread == (reason == "SOURCE_CHANGED"));
+      const Lease on_copy = MustLease(catalog, job->id);
+      CHECK(on_copy.image.id == copy.id);
+      CHECK(on_copy.job.error->reason == reason);
+      MustMake(catalog, on_copy, "blob:made");
+      CHECK(catalog.GetJob(job->id)->state == JobState::kSucceeded);
+    }
+    SECTION("but with what is wrong with the bytes") {
+      REQUIRE(catalog
+                  .Fail(lease.job.id, lease.job.epoch, FailOutcome::kPermanent,
+                        Error("IMAGE_TRUNCATED"))
+                  .ok());
+      CHECK(catalog.GetJob(job->id)->state == JobState::kFailed);
+    }
+  }
+  SECTION("files that have all gone") {
+    for (const std::string id : {"b", "c"}) {
+      const RegisteredImage other = MustRegister(catalog, MakeFile(id));
+      REQUIRE(Complete(catalog, MustLease(catalog, other.inspection->id), Inspected("bytes")).ok());
+      CHECK(catalog.CreateJob("r-" + id, id, EqualizeSpec())->id == job->id);
+    }
+    // In turn, and not for ever.
+    std::vector<std::string> read = {lease.image.id};
+    std::optional<Lease> next = lease;
+    while (next.has_value()) {
+      REQUIRE(
+          catalog
+              .Fail(next->job.id, next->job.epoch, FailOutcome::kPermanent, Error("FILE_NOT_FOUND"))
+              .ok());
+      next = TryLease(catalog);
+      if (next.has_value()) read.push_back(next->image.id);
+    }
+    CHECK(read == std::vector<std::string>{"a", "b", "c", "a", "b"});
+    CHECK(catalog.GetJob(job->id)->state == JobState::kFailed);
+    CHECK(catalog.GetJob(job->id)->error->reason == "FILE_NOT_FOUND");
+  }
+}
+
 TEMPLATE_TEST_CASE("jobs of several storages and of none come in their order", "", CATALOGS) {
   TestType harness;
   Catalog& catalog = harness.catalog();
@@ -377,6 +570,164 @@ TEMPLATE_TEST_CASE("a reference in a storage is for images there", "", CATALOGS)
   statistics.statistics = "counts";
   REQUIRE(Complete(catalog, *TryLease(catalog, {"x"}), statistics).ok());
   CHECK(catalog.CreateJob("r-4", other.id, match).ok());
+}
+
+TEMPLATE_TEST_CASE("what was made with another reference file is not taken", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  const ImageRecord image = AddImage(catalog, "up").image;
+  const RegisteredImage reference = MustRegister(catalog, MakeFile("ref"));
+  REQUIRE(Complete(catalog, MustLease(catalog, reference.job->id), Inspected("old")).ok());
+  const JobSpec match = MakeSpec("match:ref", "EQUALIZED", "ref");
+  const auto first = catalog.CreateJob("r-1", image.id, match);
+  MustMake(catalog, MustLease(catalog, first->id), "blob:old");
+  CHECK(catalog.CreateJob("r-2", image.id, match)->state == JobState::kSucceeded);
+  FileRegistration changed = MakeFile("ref");
+  SECTION("its file changed") {
+    // One that runs and one that waits read the old one.
+    const JobSpec other = MakeSpec("match2:ref", "EQUALIZED", "ref");
+    const auto running = catalog.CreateJob("r-3", image.id, other);
+    const Lease lease = MustLease(catalog, running->id);
+    const auto queued = catalog.CreateJob("r-4", image.id, MakeSpec("match3:ref", "m", "ref"));
+    changed.modify_time = *changed.modify_time + absl::Nanoseconds(1);
+    const RegisteredImage again = MustRegister(catalog, changed);
+    for (const std::string& id : {running->id, queued->id}) {
+      const auto ended = catalog.GetJob(id);
+      CHECK(ended->state == JobState::kFailed);
+      CHECK(ended->error->reason == "SOURCE_CHANGED");
+      CHECK(ended->error->metadata.at("image") == "ref");
+    }
+    CHECK(ReasonOf(Complete(catalog, lease, JobResult())) == "STALE_EPOCH");
+    const Lease inspection = MustLease(catalog, again.inspection->id);
+    SECTION("to other bytes") {
+      REQUIRE(Complete(catalog, inspection, Inspected("new")).ok());
+      const auto anew = catalog.CreateJob("r-5", image.id, match);
+      REQUIRE(anew->state == JobState::kQueued);
+      const CompletedJob made = MustMake(catalog, MustLease(catalog, anew->id), "blob:new");
+      CHECK(made.results.at(0)->facts.location == "blob:new");
+      CHECK(catalog.CreateJob("r-6", image.id, match)->result_image_id == made.results.at(0)->id);
+    }
+    SECTION("to the same bytes") {
+      REQUIRE(Complete(catalog, inspection, Inspected("old")).ok());
+      CHECK(catalog.CreateJob("r-5", image.id, match)->state == JobState::kSucceeded);
+    }
+  }
+  SECTION("its id was given to another one") {
+    REQUIRE(catalog.DeleteImage("ref").ok());
+    changed.location = "file:///pictures/other.jpg";
+    const RegisteredImage again = MustRegister(catalog, changed);
+    REQUIRE(Complete(catalog, MustLease(catalog, again.job->id), Inspected("new")).ok());
+    CHECK(catalog.CreateJob("r-5", image.id, match)->state == JobState::kQueued);
+    // Also when the image waits to be read itself.
+    const RegisteredImage copy = MustRegister(catalog, MakeFile("copy", match));
+    REQUIRE(Complete(catalog, *TryLease(catalog), JobResult{{MakeFacts("blob:new")}, {}}).ok());
+    REQUIRE(Complete(catalog, MustLease(catalog, copy.inspection->id), Inspected("blob:up")).ok());
+    const auto result = catalog.GetJob(copy.job->id);
+    REQUIRE(result->state == JobState::kSucceeded);
+    CHECK(catalog.GetImage(result->result_image_id)->facts.location == "blob:new");
+  }
+}
+
+TEMPLATE_TEST_CASE("what is known of a node's file serves while it is read again", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  RegisterOnNode(catalog, "a");
+  REQUIRE(catalog.CreateJob("r-1", "a", EqualizeSpec()).ok());
+  MustMake(catalog, *TryLease(catalog, {"x"}), "blob:old");
+  // Its node is gone.
+  const RegisteredImage again = MustRegister(catalog, MakeNodeFile("a", "x", EqualizeSpec()));
+  REQUIRE(again.inspection.has_value());
+  CHECK_FALSE(again.image.unread);
+  CHECK(again.image.facts.sha256 == MakeFacts("bytes").sha256);
+  CHECK(catalog.DescribeImage("a")->inspection->id == again.inspection->id);
+  CHECK(catalog.CreateJob("r-2", "a", EqualizeSpec())->state == JobState::kSucceeded);
+  // What the registration asks for is of the file as it is now; what must be made too.
+  CHECK(again.job->blocked);
+  const auto other = catalog.CreateJob("r-3", "a", MakeSpec("64", "thumb"));
+  CHECK(other->blocked);
+  CHECK_FALSE(TryLease(catalog).has_value());
+  const Lease inspection = MustLease(catalog, again.inspection->id, {"x"});
+  CHECK_FALSE(TryLease(catalog, {"x"}).has_value());
+  SECTION("the same") {
+    REQUIRE(Complete(catalog, inspection, Inspected("bytes")).ok());
+    CHECK_FALSE(catalog.DescribeImage("a")->inspection.has_value());
+    const auto job = catalog.GetJob(again.job->id);
+    CHECK(job->state == JobState::kSucceeded);
+    CHECK(catalog.GetImage(job->result_image_id)->facts.location == "blob:old");
+    MustMake(catalog, MustLease(catalog, other->id, {"x"}), "blob:64");
+  }
+  SECTION("another one") {
+    // A job with the file as its reference reads the old one.
+    const RegisteredImage image = MustRegister(catalog, MakeNodeFile("b", "x"));
+    REQUIRE(Complete(catalog, MustLease(catalog, image.job->id, {"x"}), Inspected("more")).ok());
+    const auto match = catalog.CreateJob("r-4", "b", MakeSpec("match", "EQUALIZED", "a"));
+    const Lease running = MustLease(catalog, match->id, {"x"});
+    const auto completed =
+        catalog.Complete(inspection.job.id, inspection.job.epoch, Inspected("new"));
+    REQUIRE(completed.ok());
+    CHECK(completed->freed_locations == std::vector<std::string>{"blob:old"});
+    CHECK(catalog.GetJob(match->id)->error->reason == "SOURCE_CHANGED");
+    CHECK(ReasonOf(Complete(catalog, running, JobResult())) == "STALE_EPOCH");
+    MustMake(catalog, MustLease(catalog, again.job->id, {"x"}), "blob:new");
+    MustMake(catalog, MustLease(catalog, other->id, {"x"}), "blob:64");
+    CHECK(catalog.DescribeImage("a")->derivatives.size() == 2);
+  }
+  SECTION("not there any more") {
+    REQUIRE(catalog
+                .Fail(inspection.job.id, inspection.job.epoch, FailOutcome::kPermanent,
+                      Error("FILE_NOT_FOUND"))
+                .ok());
+    CHECK(catalog.GetImage("a")->unread);
+    CHECK(catalog.GetJob(other->id)->error->reason == "FILE_NOT_FOUND");
+    CHECK(ReasonOf(catalog.CreateJob("r-5", "a", EqualizeSpec())) == "IMAGE_UNREAD");
+  }
+}
+
+TEMPLATE_TEST_CASE("a failure that was the file's goes when the file is read again", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  const RegisteredImage first = MustRegister(catalog, MakeFile("a", EqualizeSpec()));
+  REQUIRE(Complete(catalog, MustLease(catalog, first.inspection->id), Inspected("bytes")).ok());
+  const Lease lease = MustLease(catalog, first.job->id);
+  REQUIRE(
+      catalog.Fail(lease.job.id, lease.job.epoch, FailOutcome::kPermanent, Error("SOURCE_CHANGED"))
+          .ok());
+  REQUIRE(catalog.DescribeImage("a")->derivatives.size() == 1);
+  CHECK(catalog.DescribeImage("a")->derivatives[0].end_time.has_value());
+  const RegisteredImage again = MustRegister(catalog, MakeFile("a"));
+  REQUIRE(Complete(catalog, MustLease(catalog, again.inspection->id), Inspected("bytes")).ok());
+  CHECK(catalog.DescribeImage("a")->derivatives.empty());
+  // What is wrong with the bytes stays.
+  const auto job = catalog.CreateJob("r", "a", EqualizeSpec());
+  MustLease(catalog, job->id);
+  REQUIRE(catalog.Fail(job->id, 1, FailOutcome::kPermanent, Error("IMAGE_TRUNCATED")).ok());
+  FileRegistration changed = MakeFile("a");
+  changed.modify_time = *changed.modify_time + absl::Nanoseconds(1);
+  const RegisteredImage third = MustRegister(catalog, changed);
+  REQUIRE(Complete(catalog, MustLease(catalog, third.inspection->id), Inspected("bytes")).ok());
+  CHECK(catalog.DescribeImage("a")->derivatives.size() == 1);
+}
+
+TEMPLATE_TEST_CASE("a changed reference makes the reference unread, not the source", "", CATALOGS) {
+  TestType harness;
+  Catalog& catalog = harness.catalog();
+  for (const std::string id : {"source", "ref"}) {
+    const RegisteredImage image = MustRegister(catalog, MakeFile(id));
+    REQUIRE(Complete(catalog, MustLease(catalog, image.job->id), Inspected(id)).ok());
+  }
+  const ImageRecord copy = UploadCopy(catalog, "up", "source");
+  const JobSpec match = MakeSpec("match", "EQUALIZED", "ref");
+  const auto job = catalog.CreateJob("r-1", "source", match);
+  const Lease lease = MustLease(catalog, job->id);
+  // Another place of the source does not help.
+  CHECK(catalog.CreateJob("r-2", copy.id, match)->id == job->id);
+  JobError error = Error("SOURCE_CHANGED");
+  const std::string named = GENERATE("ref", "source", "copy");
+  error.metadata["image"] = named;
+  REQUIRE(catalog.Fail(job->id, lease.job.epoch, FailOutcome::kPermanent, error).ok());
+  CHECK(catalog.GetImage("ref")->unread == (named == "ref"));
+  CHECK(catalog.GetImage("source")->unread == (named != "ref"));
+  CHECK((catalog.GetJob(job->id)->state == JobState::kFailed) == (named == "ref"));
 }
 
 TEMPLATE_TEST_CASE("a full queue takes no registration", "", CATALOGS) {

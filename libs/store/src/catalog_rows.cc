@@ -315,10 +315,9 @@ absl::StatusOr<std::optional<JobRecord>> FindLiveJobOfSet(Database& db, const st
     HISTEQ_ASSIGN_OR_RETURN(const bool found, statement.Step());
     if (!found) return std::optional<JobRecord>();
     JobRecord job = ReadJob(statement).job;
-    const bool has_old =
-        !job.spec.refresh && std::any_of(job.result_image_ids.begin(), job.result_image_ids.end(),
-                                         [](const std::string& id) { return !id.empty(); });
-    if (!refresh || !has_old) return std::optional<JobRecord>(std::move(job));
+    const bool has_some = std::any_of(job.result_image_ids.begin(), job.result_image_ids.end(),
+                                      [](const std::string& id) { return !id.empty(); });
+    if (!refresh || !has_some) return std::optional<JobRecord>(std::move(job));
   }
 }
 
@@ -361,18 +360,35 @@ absl::StatusOr<std::optional<JobRecord>> FindInspection(Database& db, const std:
   return OneJob(std::move(statement));
 }
 
-absl::StatusOr<std::vector<JobRecord>> FindLiveJobs(Database& db, const std::string& image_id) {
-  static const std::string sql = std::string("SELECT ") + kJobColumns +
-                                 " FROM jobs INDEXED BY jobs_live_image WHERE image_id = ? AND "
-                                 "live IS NOT NULL";
-  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
-  statement.Bind(image_id);
+namespace {
+
+absl::StatusOr<std::vector<JobRecord>> AllJobs(Statement statement) {
   std::vector<JobRecord> jobs;
   while (true) {
     HISTEQ_ASSIGN_OR_RETURN(const bool more, statement.Step());
     if (!more) return jobs;
     jobs.push_back(ReadJob(statement).job);
   }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<JobRecord>> FindLiveJobs(Database& db, const std::string& image_id) {
+  static const std::string sql = std::string("SELECT ") + kJobColumns +
+                                 " FROM jobs INDEXED BY jobs_live_image WHERE image_id = ? AND "
+                                 "live IS NOT NULL";
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
+  statement.Bind(image_id);
+  return AllJobs(std::move(statement));
+}
+
+absl::StatusOr<std::vector<JobRecord>> FindLiveJobsOfReference(Database& db,
+                                                               const std::string& image_id) {
+  static const std::string sql = std::string("SELECT ") + kJobColumns +
+                                 " FROM jobs WHERE reference_image_id = ? AND state IN (1, 2)";
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db.Prepare(sql));
+  statement.Bind(image_id);
+  return AllJobs(std::move(statement));
 }
 
 absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& set_key) {
@@ -448,6 +464,18 @@ absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint6
   if (db.Changes() == 1) return absl::OkStatus();
   return StoreError(absl::StatusCode::kInternal, "CATALOG_IO",
                     "job " + job.id + " changed while it was being changed");
+}
+
+absl::Status UpdateSourceOfJob(Database& db, const JobRecord& job) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                          db.Prepare("UPDATE jobs SET image_id = ?, image_name = ?, storage = ?, "
+                                     "results = ? WHERE id = ? AND state = 1"));
+  return statement.Bind(job.image_id)
+      .Bind(job.image_name)
+      .Bind(job.storage)
+      .BindBlob(EncodeTexts(job.result_image_ids))
+      .Bind(job.id)
+      .Run();
 }
 
 absl::StatusOr<std::vector<NumberedJob>> ListJobRows(Database& db, std::optional<JobState> state,
@@ -571,6 +599,38 @@ absl::Status TakeBack(Database& db, const std::string& request_id) {
   HISTEQ_ASSIGN_OR_RETURN(Statement statement,
                           db.Prepare("UPDATE requests SET taken_back = 1 WHERE id = ?"));
   return statement.Bind(request_id).Run();
+}
+
+namespace {
+
+absl::StatusOr<std::vector<std::string>> ListIds(Database& db, const char* sql,
+                                                 const std::string& parameter) {
+  HISTEQ_ASSIGN_OR_RETURN(Statement row, db.Prepare(sql));
+  row.Bind(parameter);
+  std::vector<std::string> ids;
+  while (true) {
+    HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
+    if (!more) return ids;
+    ids.push_back(row.Bytes(0));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> FindImagesAsking(Database& db, const std::string& job_id) {
+  return ListIds(db,
+                 "SELECT image_id FROM requests WHERE job_id = ?1 AND taken_back = 0 UNION SELECT "
+                 "j.image_id FROM waits w JOIN jobs j ON j.id = w.job_id WHERE w.maker_id = ?1",
+                 job_id);
+}
+
+absl::StatusOr<std::vector<std::string>> FindImagesRefreshed(Database& db,
+                                                             const std::string& job_id) {
+  return ListIds(db,
+                 "SELECT image_id FROM requests WHERE taken_back = 0 AND job_id IN (SELECT ?1 "
+                 "UNION SELECT w.job_id FROM waits w JOIN jobs j ON j.id = w.job_id WHERE "
+                 "w.maker_id = ?1 AND j.refresh = 1)",
+                 job_id);
 }
 
 absl::StatusOr<bool> AnyRequest(Database& db, const std::string& job_id) {

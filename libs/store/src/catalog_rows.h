@@ -34,7 +34,7 @@ absl::StatusOr<std::vector<NumberedImage>> ListImageRows(Database& db, const std
 // ---- jobs
 absl::StatusOr<std::optional<JobRecord>> FindJob(Database& db, const std::string& id);
 // The oldest that is not final, makes this set of outputs, and was not told to end; for a refresh
-// one that has none of them from before.
+// one that has none of them yet.
 absl::StatusOr<std::optional<JobRecord>> FindLiveJobOfSet(Database& db, const std::string& set_key,
                                                           bool refresh);
 // The oldest that is queued and not backing off, whose image is the frontend's or in `storages`.
@@ -42,13 +42,17 @@ absl::StatusOr<std::optional<JobRecord>> FindReadyJob(Database& db,
                                                       const std::vector<std::string>& storages);
 // The latest that reads the image's file.
 absl::StatusOr<std::optional<JobRecord>> FindInspection(Database& db, const std::string& image_id);
-// Those of the image that are not final.
+// Those of the image that are not final, and those that read it as their reference.
 absl::StatusOr<std::vector<JobRecord>> FindLiveJobs(Database& db, const std::string& image_id);
+absl::StatusOr<std::vector<JobRecord>> FindLiveJobsOfReference(Database& db,
+                                                               const std::string& image_id);
 // `set_key` empty: none.
 absl::Status InsertJob(Database& db, const JobRecord& job, const std::string& set_key);
 // Writes all that can change of a job that is now in `state` under `epoch`; INTERNAL when it is
 // not.
 absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint64_t epoch);
+// Writes which image the queued job reads, and the results that it has.
+absl::Status UpdateSourceOfJob(Database& db, const JobRecord& job);
 // Newest first, at most `limit`; also ends after the row, from the second on, with which their
 // JobBytes are more than `max_bytes`.
 struct NumberedJob {
@@ -88,6 +92,11 @@ absl::Status InsertRequest(Database& db, const RequestRow& request);
 std::string UploadRequestId(const std::string& upload_id);
 std::optional<std::string> UploadOfRequest(const std::string& request_id);
 absl::Status TakeBack(Database& db, const std::string& request_id);
+// The images for which the job was asked, and those of the jobs that wait for it.
+absl::StatusOr<std::vector<std::string>> FindImagesAsking(Database& db, const std::string& job_id);
+// The images for which the job was asked; and those of refreshes that wait for it.
+absl::StatusOr<std::vector<std::string>> FindImagesRefreshed(Database& db,
+                                                             const std::string& job_id);
 // Whether a request of the job is left that was not taken back.
 absl::StatusOr<bool> AnyRequest(Database& db, const std::string& job_id);
 

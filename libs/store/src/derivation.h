@@ -15,11 +15,14 @@
 
 namespace histeq::store {
 
-// As SetKey, for an image whose file is not read yet.
+// As SetKey, for an image whose file is not read yet; of its own for a refresh, since it is not
+// known yet what is there.
 std::string UnreadSetKey(const std::string& image_id, const JobSpec& spec);
 
 // Names the outputs and the bytes that they are made of; empty for a job without outputs.
-std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec);
+// `reference_sha256`: the bytes of the reference; empty: there is none.
+std::string SetKey(const Sha256Digest& source_sha256, const JobSpec& spec,
+                   const std::string& reference_sha256);
 
 // Which outputs are to be made when `result_image_ids` are there: see Lease::outputs.
 std::vector<uint32_t> OutputsToMake(const JobRecord& job);
@@ -37,11 +40,29 @@ class Derivation {
   // blocked, and kSucceeded when nothing is left to make.
   absl::Status Attach(JobRecord& job, const ImageRecord& image);
 
-  // Whether nothing is left to make.
-  absl::StatusOr<bool> AllThere(const ImageRecord& image, const std::vector<JobOutput>& outputs);
+  // Whether nothing of the job, with its spec, would be left to make.
+  absl::StatusOr<bool> AllThere(const ImageRecord& image, const JobSpec& spec);
 
-  // For a request of `image` that shares the live job `job`, which may be another image's.
-  absl::Status Join(const JobRecord& job, const ImageRecord& image);
+  // The SHA-256 of the bytes of the spec's reference; empty without one. It does not change while a
+  // job with that reference lives.
+  absl::StatusOr<std::string> ReferenceSha256(const JobSpec& spec);
+
+  // For a request of `image`, a refresh or not, that shares the live job `job`, which may be
+  // another image's.
+  absl::Status Join(const JobRecord& job, const ImageRecord& image, bool refresh);
+
+  // Whether what the job has already is to be had for `image` too, which has the same bytes.
+  absl::StatusOr<bool> CanMove(const JobRecord& job, const ImageRecord& image);
+
+  // Lets the queued job read `image`, which has the same bytes, if CanMove; and also the queued
+  // jobs that it waits for, as by MoveNearer.
+  absl::Status Move(const std::string& job_id, const ImageRecord& image);
+
+  // As Move, when the bytes are surer to be there than where the job would read them.
+  absl::Status MoveNearer(const std::string& job_id, const ImageRecord& image);
+
+  // The jobs that were moved, by any call: they may be ready now.
+  const std::vector<std::string>& moved() const { return moved_; }
 
   // Registers what `job` made (`made`: one for each of OutputsToMake) and sets its results. Adds to
   // `freed` the locations that nothing refers to any more.
@@ -54,6 +75,9 @@ class Derivation {
 
   // Removes what was made of the image from another file than it has now.
   absl::Status ForgetMade(const std::string& image_id, std::vector<std::string>& freed);
+
+  // Forgets which jobs on the image failed because of what its file was.
+  absl::Status ForgetFailuresOfPlace(const std::string& image_id);
 
   // After `job` became final: hands over what it leaves unmade, and returns the jobs that waited
   // for it and changed (ready or kSucceeded, when not `blocked`), already written.
@@ -80,11 +104,13 @@ class Derivation {
   // The derivative's image when it is there, also when only another image of the same bytes has it;
   // empty: it is not.
   absl::StatusOr<std::string> Take(const ImageRecord& image, const std::vector<JobOutput>& outputs,
-                                   size_t index);
-  absl::StatusOr<std::string> InsertResult(const std::string& source_image_id,
-                                           const std::string& source_name,
+                                   size_t index, const std::string& key);
+  // Whether any image of these bytes has the derivative.
+  absl::StatusOr<bool> IsThere(const std::string& sha256, const std::string& key);
+  absl::StatusOr<std::string> InsertResult(const ImageRecord& source,
                                            const std::vector<JobOutput>& outputs, size_t index,
                                            const ImageFacts& facts, const std::string& job_id);
+  // Its time begins anew, and that of the results that it was made of.
   absl::Status Refresh(const std::string& image_id);
   // What `job` can take, makes and waits for; see Attach. Outputs that the ended job `ended` made
   // just now are taken by a refresh too.
@@ -92,10 +118,14 @@ class Derivation {
   // A job that waited for an inspection.
   absl::Status ResolveInspected(JobRecord& job, const ImageRecord& image, const JobRecord& ended);
   absl::StatusOr<bool> Waits(const std::string& job_id);
+  // Moves one job, and adds to `makers` those that it waits for.
+  absl::Status MoveOne(const std::string& job_id, const ImageRecord& image, bool only_nearer,
+                       std::vector<std::string>& makers);
 
   Database& db_;
   const absl::Time now_;
   const absl::Duration ttl_;
+  std::vector<std::string> moved_;
 };
 
 }  // namespace histeq::store

@@ -64,6 +64,11 @@ JobRecord AfterFailure(JobRecord job, FailOutcome outcome, const JobError& error
   return Requeued(std::move(job), not_before);
 }
 
+JobRecord AfterFailureOfPlace(JobRecord job, const JobError& error) {
+  job.error = error;
+  return Requeued(std::move(job), std::nullopt);
+}
+
 JobRecord AfterExpiry(JobRecord job, const CatalogLimits& limits, absl::Time now) {
   ++job.holder_deaths;
   if (job.cancel_requested) return Ended(std::move(job), JobState::kCancelled, now);

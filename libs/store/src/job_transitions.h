@@ -14,6 +14,10 @@ absl::Duration BackoffAfter(uint32_t attempts, const CatalogLimits& limits, doub
 JobRecord AfterFailure(JobRecord job, FailOutcome outcome, const JobError& error,
                        const CatalogLimits& limits, absl::Time now, double random);
 
+// `job` after an attempt that failed because of the place of its source, when it is to read the
+// same bytes elsewhere.
+JobRecord AfterFailureOfPlace(JobRecord job, const JobError& error);
+
 // `job` after its lease ran out.
 JobRecord AfterExpiry(JobRecord job, const CatalogLimits& limits, absl::Time now);
 

@@ -19,6 +19,7 @@
 #include "catalog_rows.h"
 #include "derivation.h"
 #include "hint_hub.h"
+#include "image_place.h"
 #include "image_removal.h"
 #include "job_pruning.h"
 #include "job_transitions.h"
@@ -30,7 +31,6 @@
 #include "schema.h"
 #include "small_uploads.h"
 #include "sqlite_db.h"
-#include "store/location.h"
 #include "store_error.h"
 #include "work_signal.h"
 #include "write_queue.h"
@@ -71,11 +71,6 @@ absl::Status Unread(const ImageRecord& image, const std::string& field) {
                   "or wait until it is read",
                   image.id),
       detail);
-}
-
-std::string StorageOf(const ImageRecord& image) {
-  const absl::StatusOr<Location> location = ParseLocation(image.facts.location);
-  return location.ok() ? location->node : std::string();
 }
 
 absl::Status Reused(const std::string& reason, const std::string& id, const std::string& field) {
@@ -246,20 +241,31 @@ class SqliteCatalog final : public Catalog {
   // Whoever has the image can read the reference too.
   absl::Status CheckReferencePlace(Database& db, const JobSpec& spec,
                                    const ImageRecord& image) const;
-  // The job that serves the request: a new one, with its hints, or one that is there.
+  // The job that serves the request: a new one, with its hints, or one that is there. With
+  // `after_reading` it waits until the image's file is read, if that is under way.
   absl::StatusOr<JobRecord> Queue(WriteContext& context, const ImageRecord& image,
-                                  const JobSpec& spec, const std::string& request_id);
+                                  const JobSpec& spec, const std::string& request_id,
+                                  bool after_reading = false);
   // The job that reads the unread image, or why none does.
   absl::StatusOr<JobRecord> FindReader(Database& db, const ImageRecord& image) const;
   // What waits until the unread image is read.
   absl::Status AddWaiting(Database& db, ImageDescription& description) const;
+  // Another image of the same bytes for which the job is asked, in the surest place; `only_nearer`:
+  // in a surer one than the job's.
+  absl::StatusOr<std::optional<ImageRecord>> FindOtherPlace(Database& db, const JobRecord& job,
+                                                            bool only_nearer) const;
+  // Hints about the jobs that `derivation` moved.
+  void HintMoved(WriteContext& context, const Derivation& derivation);
   // Whether a registered file must be read (again).
   absl::StatusOr<bool> WantsReading(Database& db, const ImageRecord& image,
                                     const FileRegistration& registration) const;
-  // The jobs of the image that are not final end, because its file is another one.
-  absl::Status FailLiveJobs(WriteContext& context, const std::string& image_id);
+  // The jobs of the image that are not final read the same bytes elsewhere, or end, because its
+  // file is another one.
+  // Except `inspection_id`, and those that wait for it.
+  absl::Status FailLiveJobs(WriteContext& context, const std::string& image_id,
+                            const std::string& inspection_id = "");
   // Keeps what an inspection brought.
-  absl::Status KeepInspected(Database& db, const JobRecord& job, const JobResult& result,
+  absl::Status KeepInspected(WriteContext& context, const JobRecord& job, const JobResult& result,
                              std::vector<std::string>& freed);
   absl::StatusOr<JobRecord> Cancel(WriteContext& context, JobRecord job);
   // After a job became final: those that waited for it go on.
@@ -273,8 +279,10 @@ class SqliteCatalog final : public Catalog {
                                   std::pair<int64_t, int64_t>& cursor, RemovedImages& removed);
   // The job under `epoch`, running, or an error.
   absl::StatusOr<JobRecord> FindLeased(Database& db, const std::string& job_id, uint64_t epoch);
-  // Writes a job that was running under its epoch and is no more, with lease and hints.
-  absl::Status EndLease(WriteContext& context, const JobRecord& job);
+  // Writes a job that was running under its epoch and is no more, with lease and hints. One that is
+  // queued again reads `place` from now on; without it, a surer one when there is any.
+  absl::Status EndLease(WriteContext& context, const JobRecord& job,
+                        std::optional<ImageRecord> place = std::nullopt);
   absl::StatusOr<Lease> DescribeLease(Database& db, JobRecord job) const;
   absl::Status PromoteWaiting(Database& db) const;
   absl::StatusOr<UploadRecord> DescribeUpload(Database& db, UploadRow row) const;
@@ -552,7 +560,8 @@ absl::StatusOr<UploadRecord> SqliteCatalog::GetUpload(const std::string& upload_
 }
 
 absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const ImageRecord& image,
-                                               const JobSpec& spec, const std::string& request_id) {
+                                               const JobSpec& spec, const std::string& request_id,
+                                               bool after_reading) {
   Database& db = context.db;
   HISTEQ_RETURN_IF_ERROR(CheckReference(db, spec));
   HISTEQ_RETURN_IF_ERROR(CheckReferencePlace(db, spec, image));
@@ -564,24 +573,41 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
     return job;
   };
   Derivation derivation = DerivationOf(db);
-  const bool awaits = image.unread && !spec.inspects;
   std::string reader_id;
-  if (awaits) {
+  if (image.unread && !spec.inspects) {
     HISTEQ_ASSIGN_OR_RETURN(const JobRecord reader, FindReader(db, image));
     reader_id = reader.id;
+  } else if (!spec.inspects && !StorageOf(image).empty()) {
+    // What is there serves while a node's file is read again; what must be made waits for that.
+    HISTEQ_ASSIGN_OR_RETURN(const auto reader, FindInspection(db, image.id));
+    if (reader.has_value() && !IsFinal(reader->state)) {
+      bool wanted = after_reading || spec.refresh || spec.outputs.empty();
+      if (!wanted) {
+        HISTEQ_ASSIGN_OR_RETURN(const bool there, derivation.AllThere(image, spec));
+        wanted = !there;
+      }
+      if (wanted) reader_id = reader->id;
+    }
   }
+  const bool awaits = !reader_id.empty();
+  HISTEQ_ASSIGN_OR_RETURN(const std::string reference, derivation.ReferenceSha256(spec));
   const std::string set_key =
-      awaits ? UnreadSetKey(image.id, spec) : SetKey(image.facts.sha256, spec);
+      awaits ? UnreadSetKey(image.id, spec) : SetKey(image.facts.sha256, spec, reference);
   if (!set_key.empty()) {
     HISTEQ_ASSIGN_OR_RETURN(auto same, FindLiveJobOfSet(db, set_key, spec.refresh));
     bool join = same.has_value();
     if (join && same->spec.refresh && !spec.refresh) {
       // While it is made anew, what is there serves the others.
-      HISTEQ_ASSIGN_OR_RETURN(const bool there, derivation.AllThere(image, spec.outputs));
+      HISTEQ_ASSIGN_OR_RETURN(const bool there, derivation.AllThere(image, spec));
       join = !there;
     }
     if (join) {
-      HISTEQ_RETURN_IF_ERROR(derivation.Join(*same, image));
+      HISTEQ_RETURN_IF_ERROR(derivation.Join(*same, image, spec.refresh));
+      if (same->image_id != image.id) {
+        HISTEQ_RETURN_IF_ERROR(derivation.MoveNearer(same->id, image));
+        HintMoved(context, derivation);
+        HISTEQ_ASSIGN_OR_RETURN(same, FindJob(db, same->id));
+      }
       same->max_attempts = limits_.max_attempts;
       leases_.FillProgress(*same);
       return requested(*std::move(same));
@@ -597,6 +623,7 @@ absl::StatusOr<JobRecord> SqliteCatalog::Queue(WriteContext& context, const Imag
   job.storage = StorageOf(image);
   HISTEQ_RETURN_IF_ERROR(awaits ? derivation.AwaitInspection(job, reader_id)
                                 : derivation.Attach(job, image));
+  HintMoved(context, derivation);
   if (!IsFinal(job.state)) {
     HISTEQ_ASSIGN_OR_RETURN(const QueueCounts counts, ReadLiveJobs(db));
     HISTEQ_RETURN_IF_ERROR(CheckQueue(counts.queued));
@@ -734,18 +761,81 @@ absl::StatusOr<bool> SqliteCatalog::WantsReading(Database& db, const ImageRecord
                                       [](const JobRecord& job) { return job.spec.inspects; });
 }
 
-absl::Status SqliteCatalog::FailLiveJobs(WriteContext& context, const std::string& image_id) {
-  HISTEQ_ASSIGN_OR_RETURN(const auto live, FindLiveJobs(context.db, image_id));
+absl::StatusOr<std::optional<ImageRecord>> SqliteCatalog::FindOtherPlace(Database& db,
+                                                                         const JobRecord& job,
+                                                                         bool only_nearer) const {
+  std::optional<ImageRecord> best;
+  if (job.spec.inspects || job.spec.outputs.empty()) return best;
+  HISTEQ_ASSIGN_OR_RETURN(const auto from, FindImage(db, job.image_id));
+  if (!from.has_value() || from->unread) return best;
+  HISTEQ_ASSIGN_OR_RETURN(const bool can_move, DerivationOf(db).CanMove(job, *from));
+  if (!can_move) return best;
+  // Of places that are alike one after the other, beginning after the job's.
+  const auto order = [&from](const ImageRecord& image) {
+    return std::make_tuple(PlaceRank(image), image.id < from->id, image.id);
+  };
+  HISTEQ_ASSIGN_OR_RETURN(const std::vector<std::string> ids, FindImagesAsking(db, job.id));
+  for (const std::string& id : ids) {
+    if (id == from->id) continue;
+    HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, id));
+    if (!image.has_value() || image->unread || image->facts.sha256 != from->facts.sha256) continue;
+    if (only_nearer && PlaceRank(*image) >= PlaceRank(*from)) continue;
+    if (best.has_value() && order(*best) < order(*image)) continue;
+    const absl::Status reference = CheckReferencePlace(db, job.spec, *image);
+    if (absl::IsFailedPrecondition(reference)) continue;
+    HISTEQ_RETURN_IF_ERROR(reference);
+    best = std::move(image);
+  }
+  return best;
+}
+
+void SqliteCatalog::HintMoved(WriteContext& context, const Derivation& derivation) {
+  if (derivation.moved().empty()) return;
+  context.on_commit.push_back([this, moved = derivation.moved()] {
+    for (const std::string& id : moved) HintJob(id);
+    work_.Ready(absl::ZeroDuration());
+    hints_.Notify({CatalogHint::Kind::kWork, {}});
+  });
+}
+
+absl::Status SqliteCatalog::FailLiveJobs(WriteContext& context, const std::string& image_id,
+                                         const std::string& inspection_id) {
+  HISTEQ_ASSIGN_OR_RETURN(auto live, FindLiveJobs(context.db, image_id));
+  HISTEQ_ASSIGN_OR_RETURN(const auto with_reference, FindLiveJobsOfReference(context.db, image_id));
+  live.insert(live.end(), with_reference.begin(), with_reference.end());
   for (const JobRecord& listed : live) {
     // One that waited for another of them has ended with it.
     HISTEQ_ASSIGN_OR_RETURN(auto job, FindJob(context.db, listed.id));
-    if (!job.has_value() || IsFinal(job->state)) continue;
+    if (!job.has_value() || IsFinal(job->state) || job->id == inspection_id) continue;
+    if (job->blocked && !inspection_id.empty()) {
+      HISTEQ_ASSIGN_OR_RETURN(
+          Statement row,
+          context.db.Prepare("SELECT 1 FROM waits WHERE maker_id = ? AND job_id = ?"));
+      HISTEQ_ASSIGN_OR_RETURN(const bool waits, row.Bind(inspection_id).Bind(job->id).Step());
+      if (waits) continue;
+    }
     const JobState before = job->state;
     JobError error;
     error.code = static_cast<int>(absl::StatusCode::kDataLoss);
     error.reason = "SOURCE_CHANGED";
     error.message =
         fmt::format("the file of image {} has changed, and was registered again", image_id);
+    error.metadata["image"] = image_id;
+    std::optional<ImageRecord> place;
+    if (job->spec.reference_image_id != image_id && !job->cancel_requested) {
+      HISTEQ_ASSIGN_OR_RETURN(place, FindOtherPlace(context.db, *job, /*only_nearer=*/false));
+    }
+    if (place.has_value()) {
+      if (before == JobState::kRunning) {
+        HISTEQ_RETURN_IF_ERROR(
+            EndLease(context, AfterFailureOfPlace(*std::move(job), error), std::move(place)));
+      } else {
+        Derivation derivation = DerivationOf(context.db);
+        HISTEQ_RETURN_IF_ERROR(derivation.Move(job->id, *place));
+        HintMoved(context, derivation);
+      }
+      continue;
+    }
     job->error = std::move(error);
     job->state = JobState::kFailed;
     job->coordinator.clear();
@@ -785,7 +875,9 @@ absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistrat
             detail);
       }
       HISTEQ_ASSIGN_OR_RETURN(read, WantsReading(db, *image, registration));
-      if (read) {
+      // What is known of a node's file serves until its reading says otherwise.
+      const bool known = !registration.storage.empty() && !image->unread;
+      if (read && !known) {
         HISTEQ_RETURN_IF_ERROR(FailLiveJobs(context, id));
         image->unread = true;
         image->modify_time = registration.modify_time;
@@ -813,7 +905,8 @@ absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistrat
     }
     if (registration.job.has_value()) {
       HISTEQ_ASSIGN_OR_RETURN(registered.job,
-                              Queue(context, registered.image, *registration.job, request_id()));
+                              Queue(context, registered.image, *registration.job, request_id(),
+                                    /*after_reading=*/true));
     } else {
       HISTEQ_ASSIGN_OR_RETURN(registered.job, FindInspection(db, id));
       if (registered.job.has_value()) {
@@ -826,9 +919,10 @@ absl::StatusOr<RegisteredImage> SqliteCatalog::RegisterImage(const FileRegistrat
   return MakingRoom([&] { return Write(change); });
 }
 
-absl::Status SqliteCatalog::KeepInspected(Database& db, const JobRecord& job,
+absl::Status SqliteCatalog::KeepInspected(WriteContext& context, const JobRecord& job,
                                           const JobResult& result,
                                           std::vector<std::string>& freed) {
+  Database& db = context.db;
   HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, job.image_id));
   if (!image.has_value()) return absl::InternalError("the source of a running job is gone");
   // Of a node's file only its reader knows the time.
@@ -841,8 +935,11 @@ absl::Status SqliteCatalog::KeepInspected(Database& db, const JobRecord& job,
                        {"actual", std::to_string(result.inspected->size_bytes)}});
   }
   if (image->facts.sha256 != result.inspected->sha256) {
+    // What they make would be kept under the wrong checksum.
+    if (!image->unread) HISTEQ_RETURN_IF_ERROR(FailLiveJobs(context, image->id, job.id));
     HISTEQ_RETURN_IF_ERROR(DerivationOf(db).ForgetMade(image->id, freed));
   }
+  HISTEQ_RETURN_IF_ERROR(DerivationOf(db).ForgetFailuresOfPlace(image->id));
   const std::string location = std::move(image->facts.location);
   image->facts = *result.inspected;
   image->facts.location = location;
@@ -879,8 +976,14 @@ absl::StatusOr<ImageDescription> SqliteCatalog::DescribeImage(const std::string&
   HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(db, image_id));
   if (!image.has_value()) return ImageNotFound(image_id);
   description.image = *std::move(image);
-  if (description.image.unread) {
+  const bool registered = description.image.unread || description.image.modify_time.has_value() ||
+                          !StorageOf(description.image).empty();
+  if (registered) {
     HISTEQ_ASSIGN_OR_RETURN(description.inspection, FindInspection(db, image_id));
+    if (description.inspection.has_value() && IsFinal(description.inspection->state) &&
+        !description.image.unread) {
+      description.inspection.reset();
+    }
     if (description.inspection.has_value()) {
       description.inspection->max_attempts = limits_.max_attempts;
       leases_.FillProgress(*description.inspection);
@@ -905,12 +1008,16 @@ absl::StatusOr<ImageDescription> SqliteCatalog::DescribeImage(const std::string&
       HISTEQ_ASSIGN_OR_RETURN(derivative.image, FindImage(db, id));
       // Between the two statements it was removed.
       if (!derivative.image.has_value()) continue;
+      derivative.end_time = derivative.image->create_time;
     } else {
       HISTEQ_ASSIGN_OR_RETURN(auto job, FindJob(db, derivative.job_id));
       if (!job.has_value() || job->state == JobState::kCancelled) continue;
       // Likewise: it is there with the next look.
       derivative.state = job->state == JobState::kSucceeded ? JobState::kRunning : job->state;
-      if (job->state == JobState::kFailed) derivative.error = job->error;
+      if (job->state == JobState::kFailed) {
+        derivative.error = job->error;
+        derivative.end_time = job->end_time;
+      }
       if (job->state == JobState::kQueued) {
         job->spec = JobSpec();
         derivative.job = std::move(job);
@@ -1063,8 +1170,11 @@ absl::Status SqliteCatalog::TouchImages(const std::vector<std::string>& image_id
     for (const std::string& id : image_ids) {
       HISTEQ_ASSIGN_OR_RETURN(
           Statement statement,
-          context.db.Prepare("UPDATE images SET use_time = ? WHERE id = ? AND use_time < ?"));
-      HISTEQ_RETURN_IF_ERROR(statement.Bind(ToMicros(Now())).Bind(id).Bind(ToMicros(Now())).Run());
+          context.db.Prepare("WITH RECURSIVE up(id) AS (VALUES(?2) UNION SELECT i.source_image_id "
+                             "FROM up JOIN images i ON i.id = up.id WHERE i.source_image_id <> '') "
+                             "UPDATE images SET use_time = ?1 WHERE use_time < ?1 AND id IN "
+                             "(SELECT id FROM up)"));
+      HISTEQ_RETURN_IF_ERROR(statement.Bind(ToMicros(Now())).Bind(id).Run());
     }
     return absl::OkStatus();
   });
@@ -1213,8 +1323,9 @@ absl::StatusOr<JobRecord> SqliteCatalog::TakeBackRequest(const std::string& job_
 
 absl::Status SqliteCatalog::Release(WriteContext& context, const JobRecord& job) {
   if (!IsFinal(job.state)) return absl::OkStatus();
-  HISTEQ_ASSIGN_OR_RETURN(const std::vector<JobRecord> changed,
-                          DerivationOf(context.db).Release(job));
+  Derivation derivation = DerivationOf(context.db);
+  HISTEQ_ASSIGN_OR_RETURN(const std::vector<JobRecord> changed, derivation.Release(job));
+  HintMoved(context, derivation);
   for (const JobRecord& waiter : changed) {
     context.on_commit.push_back([this, waiter] {
       HintJob(waiter.id);
@@ -1369,7 +1480,8 @@ std::vector<LeaseVerdict> SqliteCatalog::Renew(const std::string& coordinator,
   return verdicts;
 }
 
-absl::Status SqliteCatalog::EndLease(WriteContext& context, const JobRecord& job) {
+absl::Status SqliteCatalog::EndLease(WriteContext& context, const JobRecord& job,
+                                     std::optional<ImageRecord> place) {
   HISTEQ_RETURN_IF_ERROR(UpdateJob(context.db, job, JobState::kRunning, job.epoch));
   context.on_commit.push_back([this, job] {
     const std::string holder = leases_.Remove(job.id, job.epoch);
@@ -1381,6 +1493,15 @@ absl::Status SqliteCatalog::EndLease(WriteContext& context, const JobRecord& job
     }
     if (job.state == JobState::kQueued) HintWork(job);
   });
+  if (job.state == JobState::kQueued) {
+    if (!place.has_value()) {
+      HISTEQ_ASSIGN_OR_RETURN(place, FindOtherPlace(context.db, job, /*only_nearer=*/true));
+    }
+    if (!place.has_value()) return absl::OkStatus();
+    Derivation derivation = DerivationOf(context.db);
+    HISTEQ_RETURN_IF_ERROR(derivation.Move(job.id, *place));
+    HintMoved(context, derivation);
+  }
   return Release(context, job);
 }
 
@@ -1413,7 +1534,7 @@ absl::StatusOr<CompletedJob> SqliteCatalog::Complete(const std::string& job_id, 
                                     job->spec.inspects ? "says" : "does not say"));
     }
     if (job->spec.inspects) {
-      HISTEQ_RETURN_IF_ERROR(KeepInspected(db, *job, result, completed.freed_locations));
+      HISTEQ_RETURN_IF_ERROR(KeepInspected(context, *job, result, completed.freed_locations));
     }
     const size_t wanted = OutputsToMake(*job).size();
     if (result.images.size() != wanted) {
@@ -1453,14 +1574,30 @@ absl::StatusOr<JobRecord> SqliteCatalog::Fail(const std::string& job_id, uint64_
     if (job->epoch != epoch || job->state == JobState::kSucceeded) return StaleEpoch(*job, epoch);
     // Given up before under this epoch.
     if (job->state != JobState::kRunning) return *std::move(job);
-    JobRecord after = AfterFailure(*std::move(job), outcome, error, limits_, Now(), Random());
+    // Which file it was, the source's or the reference's.
+    const std::string& reference_id = job->spec.reference_image_id;
+    const auto named = error.metadata.find("image");
+    const bool of_reference = named != error.metadata.end() && !reference_id.empty() &&
+                              named->second == reference_id && reference_id != job->image_id;
+    const std::string image_id = of_reference ? reference_id : job->image_id;
+    const bool inspects = job->spec.inspects;
+    std::optional<ImageRecord> place;
+    if (outcome == FailOutcome::kPermanent && IsFailureOfPlace(error.reason) && !of_reference &&
+        !job->cancel_requested && job->attempts < limits_.max_attempts) {
+      HISTEQ_ASSIGN_OR_RETURN(place, FindOtherPlace(context.db, *job, /*only_nearer=*/false));
+    }
+    JobRecord after = place.has_value()
+                          ? AfterFailureOfPlace(*std::move(job), error)
+                          : AfterFailure(*std::move(job), outcome, error, limits_, Now(), Random());
     after.progress = JobProgress();
-    HISTEQ_RETURN_IF_ERROR(EndLease(context, after));
-    if (after.state == JobState::kFailed && error.reason == "SOURCE_CHANGED") {
+    HISTEQ_RETURN_IF_ERROR(EndLease(context, after, place));
+    const bool changed = outcome == FailOutcome::kPermanent && error.reason == "SOURCE_CHANGED";
+    if (changed || (inspects && after.state == JobState::kFailed)) {
       // Registering it again is then known to be worth a reading, also where the file cannot be
       // seen from here.
-      HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(context.db, after.image_id));
-      if (image.has_value() && !image->unread && image->modify_time.has_value()) {
+      HISTEQ_ASSIGN_OR_RETURN(auto image, FindImage(context.db, image_id));
+      if (image.has_value() && !image->unread &&
+          (image->modify_time.has_value() || !StorageOf(*image).empty())) {
         image->unread = true;
         HISTEQ_RETURN_IF_ERROR(UpdateFileOfImage(context.db, *image));
       }

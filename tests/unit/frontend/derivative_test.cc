@@ -297,6 +297,15 @@ TEST_CASE("a failed derivative says why") {
   REQUIRE(described.derivatives_size() == 1);
   CHECK(described.derivatives(0).error().reason() == "IMAGE_CORRUPT");
   CHECK(described.derivatives(0).job_id() == job.id());
+  // What is under way counts before what ended, and then what ended last.
+  const v1::Job next = MustCreate(harness, image, ThumbnailOf(16));
+  CHECK(Describe(harness, image).state() == ImageState::STATE_QUEUED);
+  CHECK_FALSE(Describe(harness, image).has_error());
+  REQUIRE(Outcome(CompleteAll(harness, harness.Lease(), {TestFile("camera.png")})) == "OK");
+  const v1::GetImageResponse done = Describe(harness, image);
+  CHECK(done.state() == ImageState::STATE_DONE);
+  CHECK_FALSE(done.has_error());
+  CHECK(done.derivatives_size() == 2);
 }
 
 TEST_CASE("a refresh replaces the bytes") {

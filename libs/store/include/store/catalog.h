@@ -205,9 +205,11 @@ class Catalog {
 
   // Registers a file under an id, unread, with the job that reads it; all or nothing. The same id
   // and location again: the same image. When the file is another one than before (size, time), when
-  // its reading failed or a job found it changed, and for a node's file that no job works on, it is
-  // unread again and is read anew; what was kept of the old file goes once the new one is known to
-  // differ, and jobs that are not final fail with SOURCE_CHANGED.
+  // its reading failed or a job found it changed, it is unread again and is read anew; a node's
+  // file that no job works on is read anew too, and what is known of it serves until that has
+  // ended; what was kept of the old file goes once the new one is known to differ, and jobs that
+  // are not final fail with SOURCE_CHANGED, unless they were asked for another image of the same
+  // bytes too: then they go on with that one.
   // - ALREADY_EXISTS IMAGE_ID_TAKEN: the id has another location.
   // - errors of CreateJob.
   virtual absl::StatusOr<RegisteredImage> RegisterImage(const FileRegistration& registration) = 0;
@@ -236,8 +238,8 @@ class Catalog {
   virtual absl::StatusOr<RemovedImages> ExpireImages(
       const std::function<bool(const std::string&)>& in_use, uint32_t max_images) = 0;
 
-  // Notes that the images are used now, for the order in which ExpireImages takes them. Unknown ids
-  // are passed over.
+  // Notes that the images, and the results that they were made of, are used now, for the order in
+  // which ExpireImages takes them. Unknown ids are passed over.
   virtual absl::Status TouchImages(const std::vector<std::string>& image_ids) = 0;
 
   // The statistics that a job brought for the image; nothing when there are none.
@@ -252,8 +254,10 @@ class Catalog {
   // ---- Jobs
 
   // Queues a job, or finds the one with the same request id, or the one that does the same with the
-  // same bytes. What is there already is not made again: the job has it from the start, and is
-  // kSucceeded at once when nothing is left to make. What another job makes is waited for
+  // same bytes. One that is shared by several images reads the one whose bytes are surest to be
+  // there: the frontend's own before files, these before those in storage roots. What is there
+  // already is not made again: the job has it from the start, and is kSucceeded at once when
+  // nothing is left to make. What another job makes is waited for
   // (`blocked`). When that job ends without it, the oldest that waits makes it. On an unread image
   // it waits for the job that reads it, and fails with that one's error.
   // - FAILED_PRECONDITION IMAGE_UNREAD: the image, or the reference, is unread, and no job reads
@@ -329,9 +333,12 @@ class Catalog {
   virtual absl::StatusOr<CompletedJob> Complete(const std::string& job_id, uint64_t epoch,
                                                 const JobResult& result) = 0;
 
-  // Gives the lease up. A job with cancel_requested becomes kCancelled whatever the outcome, except
-  // that kPermanent is kFailed. kCancelled without a request counts as kRetry. Repeated under the
-  // same epoch: no effect.
+  // Gives the lease up. A job that failed because of the place of its source (its file has gone, or
+  // is another one) goes on with another image of the same bytes that it was asked for.
+  // SOURCE_CHANGED makes the source unread, or the reference when the error's metadata names it as
+  // `image`. A job with cancel_requested becomes kCancelled whatever the outcome, except that
+  // kPermanent is kFailed. kCancelled without a request counts as kRetry. Repeated under the same
+  // epoch: no effect.
   // - FAILED_PRECONDITION STALE_EPOCH. NOT_FOUND JOB_NOT_FOUND.
   virtual absl::StatusOr<JobRecord> Fail(const std::string& job_id, uint64_t epoch,
                                          FailOutcome outcome, const JobError& error) = 0;

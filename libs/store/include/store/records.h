@@ -31,7 +31,8 @@ struct ImageFacts {
 };
 
 struct ImageRecord {
-  // Server-generated, [0-9a-z-], never used again.
+  // Server-generated, [0-9a-z-], never used again; or a registration's, which may come again once
+  // the image was deleted.
   std::string id;
   // As the uploader gave it; data, never a path.
   std::string name;
@@ -185,11 +186,14 @@ struct DerivativeRecord {
   std::optional<JobError> error;
   // kQueued: the job, without its spec.
   std::optional<JobRecord> job;
+  // When it was made, or failed.
+  std::optional<absl::Time> end_time;
 };
 
 struct ImageDescription {
   ImageRecord image;
-  // Of an unread image: the latest job that reads it, or read it in vain.
+  // The job that reads the image's file, now or again; of an unread image the latest that did so in
+  // vain.
   std::optional<JobRecord> inspection;
   // Oldest first, at most 1000. Of an unread image also what waits for its reading.
   std::vector<DerivativeRecord> derivatives;
