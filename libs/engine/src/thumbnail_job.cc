@@ -108,7 +108,8 @@ class ThumbnailJob {
         Pass(keeping, made, [&](const codec::ImageInfo& info, uint32_t orientation) {
           for (size_t i = 0; i < thumbnails_.size(); ++i)
             scales_[i] =
-                ScaleFor(StoredGeometryOf(thumbnails_[i], info.width, info.height, orientation));
+                ScaleFor(StoredGeometryOf(thumbnails_[i], info.width, info.height, orientation),
+                         thumbnails_[i].linear_light);
           const bool alike = std::all_of(
               scales_.begin(), scales_.end(),
               [&](const codec::JpegScale& scale) { return SameScale(scale, scales_[0]); });
