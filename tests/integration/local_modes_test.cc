@@ -13,6 +13,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <sstream>
 #include <vector>
 
 #include "cluster.h"
@@ -379,6 +380,13 @@ TEST_CASE("a worker process has little that could be misused") {
     return read(worker + "/status").find("Seccomp:\t2") != std::string::npos;
   }));
   CHECK(read(worker + "/status").find("NoNewPrivs:\t1") != std::string::npos);
+  // In a session of its own: behind the name come state, parent, group and session.
+  const std::string stat = read(worker + "/stat");
+  std::istringstream fields(stat.substr(stat.rfind(')') + 1));
+  std::string state, parent, group, session;
+  fields >> state >> parent >> group >> session;
+  CHECK(session == worker.substr(worker.rfind('/') + 1));
+  CHECK(session == group);
   const auto limit = [&](const std::string& name) {
     const std::string limits = read(worker + "/limits");
     const size_t at = limits.find(name);
