@@ -525,6 +525,25 @@ TEST_CASE("the same bytes on any number of threads") {
   }
 }
 
+TEST_CASE("a PNG is read once, and kept nowhere") {
+  // Of more than what is kept without asking for room.
+  reference::Image noise = Photograph("coffee.png", 3, 900, 700);
+  uint32_t random = 1;
+  for (auto& sample : noise.samples) sample = (random = random * 1664525 + 1013904223) >> 24;
+  const Bytes file = MakePng(noise);
+  REQUIRE(file.size() > 3 << 19);
+  engine::InlineExecutor executor;
+  engine::JobOptions options;
+  options.small_image_bytes = 0;
+  options.scratch_dir = "/nonexistent/folder";
+  TestSource source(file);
+  TestSink sink;
+  const auto result = engine::RunJob(
+      source, sink, DeriveOf({Thumbnail(200, 200), Thumbnail(20, 20)}), executor, options);
+  INFO(result.status().ToString());
+  CHECK(result.ok());
+}
+
 TEST_CASE("a cancelled thumbnail ends, and broken images make none") {
   const reference::Image image = Photograph("coffee.png", 3, 900, 700);
   engine::InlineExecutor executor;
