@@ -21,7 +21,7 @@ struct WorkerProcessOptions {
   std::string program = "/proc/self/exe";
   codec::DecodeLimits limits;
   std::string scratch_dir = "/var/tmp";
-  // Its address space, and any file that it writes.
+  // Its private memory, and any file that it writes.
   uint64_t memory_bytes = 4ull << 30;
   uint64_t file_bytes = 64ull << 30;
   // Of one image, on the clock and of processor time.
