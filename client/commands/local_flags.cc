@@ -366,7 +366,7 @@ void AddLocalFlags(CLI::App& command, LocalFlags& flags) {
                      "Decoded samples in memory on threads; more go to temporary files")
       ->group(kGroup);
   rpc::AddSizeOption(command, "--worker-memory", flags.worker_memory_bytes,
-                     "Address space of each process")
+                     "Private memory of each process")
       ->group(kGroup);
   command
       .add_option("--image-timeout-s", flags.image_timeout_s,

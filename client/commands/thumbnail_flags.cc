@@ -66,9 +66,10 @@ std::vector<v1::Thumbnail> ThumbnailsOf(const ThumbnailOptions& options) {
 void AddThumbnailOptions(CLI::App& command, const std::string& size_flag, bool required,
                          ThumbnailOptions& options) {
   command
-      .add_option(size_flag, options.sizes,
-                  "Pixels: the longest side, or width and height; several sizes decode the image "
-                  "once (photo.jpg_thumb_256x256.jpg)")
+      .add_option(
+          size_flag, options.sizes,
+          "Pixels: the longest side, or width and height; several sizes read the image "
+          "once, and decode a PNG once, a JPEG at most four times (photo.jpg_thumb_256x256.jpg)")
       ->required(required)
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)

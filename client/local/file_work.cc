@@ -38,15 +38,20 @@ class FileSource final : public base::ByteSource {
   uint64_t offset_ = 0;
 };
 
+absl::Status Failed(const std::string& path, int error) {
+  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  return base::MakeError(
+      full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kFailedPrecondition,
+      path + " cannot be written: " + std::error_code(error, std::generic_category()).message(),
+      {.reason = full ? "DISK_FULL" : "OUTPUT_NOT_WRITABLE"});
+}
+
 // Small writes are collected.
 class FileSink final : public base::ByteSink {
  public:
-  static absl::StatusOr<std::unique_ptr<FileSink>> Open(const std::string& path) {
-    const int descriptor = open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
-    if (descriptor < 0) return Failed(path, errno);
-    return std::unique_ptr<FileSink>(new FileSink(path, descriptor));
+  FileSink(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {
+    buffer_.reserve(kBufferBytes);
   }
-  ~FileSink() override { close(descriptor_); }
 
   absl::Status Write(std::span<const uint8_t> bytes) override {
     if (bytes.size() < kBufferBytes - buffer_.size()) {
@@ -64,18 +69,6 @@ class FileSink final : public base::ByteSink {
   }
 
  private:
-  FileSink(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {
-    buffer_.reserve(kBufferBytes);
-  }
-
-  static absl::Status Failed(const std::string& path, int error) {
-    const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-    return base::MakeError(
-        full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kFailedPrecondition,
-        path + " cannot be written: " + std::error_code(error, std::generic_category()).message(),
-        {.reason = full ? "DISK_FULL" : "OUTPUT_NOT_WRITABLE"});
-  }
-
   absl::Status WriteAll(std::span<const uint8_t> bytes) {
     while (!bytes.empty()) {
       const ssize_t written = write(descriptor_, bytes.data(), bytes.size());
@@ -93,17 +86,26 @@ class FileSink final : public base::ByteSink {
 
 }  // namespace
 
-absl::StatusOr<FileResult> WorkOnFile(const std::string& source_path,
-                                      const std::string& result_path,
+ResultFile::~ResultFile() {
+  if (descriptor >= 0) close(descriptor);
+}
+
+absl::StatusOr<ResultFile> ResultFile::Open(const std::string& path) {
+  const int descriptor = open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0) return Failed(path, errno);
+  return ResultFile(path, descriptor);
+}
+
+absl::StatusOr<FileResult> WorkOnFile(const std::string& source_path, const ResultFile& result,
                                       const engine::Operation& operation,
                                       engine::Executor& executor,
                                       const engine::JobOptions& options) {
   HISTEQ_ASSIGN_OR_RETURN(LocalFile file, LocalFile::Open(source_path));
   FileSource source(std::move(file));
-  HISTEQ_ASSIGN_OR_RETURN(const std::unique_ptr<FileSink> sink, FileSink::Open(result_path));
+  FileSink sink(result.path, result.descriptor);
   HISTEQ_ASSIGN_OR_RETURN(engine::JobResult job,
-                          engine::RunJob(source, *sink, operation, executor, options));
-  HISTEQ_RETURN_IF_ERROR(sink->Flush());
+                          engine::RunJob(source, sink, operation, executor, options));
+  HISTEQ_RETURN_IF_ERROR(sink.Flush());
   HISTEQ_RETURN_IF_ERROR(source.CheckUnchanged());
   return FileResult{.format = job.info.format,
                     .width = job.info.width,

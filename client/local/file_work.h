@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -25,12 +26,27 @@ struct FileResult {
   std::optional<engine::ImageStatistics> statistics;
 };
 
-// Reads `source_path` and writes `result_path`, a file that is there, from its start.
+// A file that is there, and is written from its start. Movable; closes its descriptor.
+struct ResultFile {
+  // - FAILED_PRECONDITION OUTPUT_NOT_WRITABLE.
+  static absl::StatusOr<ResultFile> Open(const std::string& path);
+  ResultFile(std::string file_path, int open_descriptor)
+      : path(std::move(file_path)), descriptor(open_descriptor) {}
+  ResultFile(ResultFile&& other) noexcept
+      : path(std::move(other.path)), descriptor(std::exchange(other.descriptor, -1)) {}
+  ResultFile& operator=(ResultFile&&) = delete;
+  ~ResultFile();
+
+  // For messages.
+  std::string path;
+  int descriptor = -1;
+};
+
+// Reads `source_path` and writes `result`.
 // - NOT_FOUND FILE_NOT_FOUND; PERMISSION_DENIED FILE_NOT_READABLE; INVALID_ARGUMENT NOT_A_FILE.
 // - FAILED_PRECONDITION OUTPUT_NOT_WRITABLE; RESOURCE_EXHAUSTED DISK_FULL.
 // - errors of engine::RunJob.
-absl::StatusOr<FileResult> WorkOnFile(const std::string& source_path,
-                                      const std::string& result_path,
+absl::StatusOr<FileResult> WorkOnFile(const std::string& source_path, const ResultFile& result,
                                       const engine::Operation& operation,
                                       engine::Executor& executor,
                                       const engine::JobOptions& options);

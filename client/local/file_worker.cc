@@ -96,6 +96,8 @@ class FileWorkerService final : public v1::Worker::Service {
 
  private:
   absl::Status Process(const v1::ProcessFileRequest& request, v1::ProcessFileResponse& response) {
+    const ResultFile result_file(request.result_path(), TakeFile());
+    if (result_file.descriptor < 0) return absl::InternalError("no file for the result");
     const std::string& source = request.source_path();
     for (const std::string& fault : flags_.faults) {
       const size_t equals = fault.find('=');
@@ -113,7 +115,7 @@ class FileWorkerService final : public v1::Worker::Service {
     options.budget = &budget_;
     options.scratch_dir = flags_.scratch_dir;
     absl::StatusOr<FileResult> result =
-        WorkOnFile(source, request.result_path(), *operation, executor_, options);
+        WorkOnFile(source, result_file, *operation, executor_, options);
     if (!result.ok()) return result.status();
     response.mutable_result_bytes()->Assign(result->result_bytes.begin(),
                                             result->result_bytes.end());
@@ -159,7 +161,8 @@ int RunFileWorker(std::vector<std::string> arguments) {
   }
   if (const absl::Status confined = ConfineThisProcess({.parent = flags.parent,
                                                         .memory_bytes = flags.memory_bytes,
-                                                        .file_bytes = flags.file_bytes});
+                                                        .file_bytes = flags.file_bytes,
+                                                        .scratch_dir = flags.scratch_dir});
       !confined.ok()) {
     std::cerr << "histeq worker-process: " << confined.message() << "\n";
     return kWorkerUsageExit;

@@ -18,7 +18,7 @@ namespace histeq::client {
 namespace {
 
 // Another one when an operation gives other bytes than before.
-constexpr int kOperationsVersion = 1;
+constexpr int kOperationsVersion = 2;
 constexpr size_t kMaxNameBytes = 255;
 
 absl::Status BadOutput(const std::string& message) {

@@ -116,8 +116,11 @@ absl::StatusOr<FileResult> ProcessMaker::Make(const ImageWork& work,
   for (uint32_t attempt = 1; attempt <= kTries; ++attempt) {
     HISTEQ_RETURN_IF_ERROR(Start(token));
     request.set_attempt(attempt);
+    HISTEQ_ASSIGN_OR_RETURN(const ResultFile file, ResultFile::Open(work.result_path));
+    const absl::Status passed = live_->process->PassFile(file.descriptor);
     absl::StatusOr<v1::ProcessFileResponse> response =
-        live_->executor.ProcessFile(request, options_.image_timeout, token);
+        passed.ok() ? live_->executor.ProcessFile(request, options_.image_timeout, token)
+                    : absl::StatusOr<v1::ProcessFileResponse>(passed);
     if (response.ok()) {
       FileResult result;
       result.format = static_cast<codec::ImageFormat>(response->format());

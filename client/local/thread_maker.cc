@@ -24,7 +24,8 @@ absl::StatusOr<FileResult> ThreadMaker::Make(const ImageWork& work,
       work.progress(progress);
     };
   }
-  return WorkOnFile(work.source_path, work.result_path, operation, executor_, options);
+  HISTEQ_ASSIGN_OR_RETURN(const ResultFile result, ResultFile::Open(work.result_path));
+  return WorkOnFile(work.source_path, result, operation, executor_, options);
 }
 
 }  // namespace histeq::client

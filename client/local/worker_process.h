@@ -21,7 +21,7 @@ struct WorkerProcessOptions {
   std::string program = "/proc/self/exe";
   codec::DecodeLimits limits;
   std::string scratch_dir = "/var/tmp";
-  // Its address space, and any file that it writes.
+  // Its private memory, and any file that it writes.
   uint64_t memory_bytes = 4ull << 30;
   uint64_t file_bytes = 64ull << 30;
   // Of one image, on the clock and of processor time.
@@ -42,8 +42,8 @@ struct ProcessEnd {
 inline constexpr int kWorkerUsageExit = 2;
 inline constexpr int kWorkerOutOfMemoryExit = 97;
 
-// Started without descriptors but one end of a socket pair, with an environment of its own. It dies
-// with the thread that started it. Belongs to one thread.
+// Started without descriptors but the ends of two socket pairs, in a session of its own, with an
+// environment of its own. It dies with the thread that started it. Belongs to one thread.
 class WorkerProcess {
  public:
   // - UNAVAILABLE WORKER_NOT_STARTED.
@@ -56,6 +56,10 @@ class WorkerProcess {
   // The socket's other end, as rpc::MakeChannel takes it: "fd:N". Once; whoever takes it closes it.
   std::string TakeAddress();
 
+  // Gives it an open file, which it takes by TakeFile().
+  // - UNAVAILABLE: it is gone.
+  absl::Status PassFile(int descriptor);
+
   // Waits for its end; nothing when it still runs after `timeout`.
   std::optional<ProcessEnd> WaitForEnd(absl::Duration timeout);
   // SIGKILL.
@@ -64,13 +68,19 @@ class WorkerProcess {
   pid_t pid() const { return pid_; }
 
  private:
-  WorkerProcess(pid_t pid, int pid_descriptor, int socket)
-      : pid_(pid), pid_descriptor_(pid_descriptor), socket_(socket) {}
+  WorkerProcess(pid_t pid, int pid_descriptor, int socket, int files)
+      : pid_(pid), pid_descriptor_(pid_descriptor), socket_(socket), files_(files) {}
 
   const pid_t pid_;
   const int pid_descriptor_;
   int socket_;
+  // Files go this way.
+  const int files_;
   std::optional<ProcessEnd> end_;
 };
+
+// In the worker process: the file that was given last; -1 when there is none. Whoever takes it
+// closes it.
+int TakeFile();
 
 }  // namespace histeq::client

@@ -14,7 +14,7 @@
 namespace histeq::frontend {
 
 // Of the bytes that engine and codecs make: raised when the same operation gives others.
-inline constexpr uint32_t kResultVersion = 1;
+inline constexpr uint32_t kResultVersion = 2;
 
 struct RequestedOperation {
   store::JobSpec spec;

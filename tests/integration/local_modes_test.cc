@@ -13,6 +13,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <sstream>
 #include <vector>
 
 #include "cluster.h"
@@ -379,6 +380,13 @@ TEST_CASE("a worker process has little that could be misused") {
     return read(worker + "/status").find("Seccomp:\t2") != std::string::npos;
   }));
   CHECK(read(worker + "/status").find("NoNewPrivs:\t1") != std::string::npos);
+  // In a session of its own: behind the name come state, parent, group and session.
+  const std::string stat = read(worker + "/stat");
+  std::istringstream fields(stat.substr(stat.rfind(')') + 1));
+  std::string state, parent, group, session;
+  fields >> state >> parent >> group >> session;
+  CHECK(session == worker.substr(worker.rfind('/') + 1));
+  CHECK(session == group);
   const auto limit = [&](const std::string& name) {
     const std::string limits = read(worker + "/limits");
     const size_t at = limits.find(name);
@@ -389,13 +397,13 @@ TEST_CASE("a worker process has little that could be misused") {
   CHECK(limit("Max core file size") == "0");
   CHECK(limit("Max open files") == "128");
   CHECK(limit("Max file size") != "unlimited");
-  // Nothing of the command's environment, and none of its files.
+  // Nothing of the command's environment, and none of its files but the result's.
   CHECK(read(worker + "/environ").find("HOME=") == std::string::npos);
   for (const auto& entry : fs::directory_iterator(worker + "/fd")) {
     const std::string target = fs::read_symlink(entry.path()).string();
     INFO(target);
     CHECK((target == "/dev/null" || target.starts_with("socket:") ||
-           target.starts_with("anon_inode:")));
+           target.starts_with("anon_inode:") || target.starts_with(desk.out() + "/.histeq-")));
   }
 }
 

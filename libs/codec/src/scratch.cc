@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 #include <utility>
 
+#include "base/error.h"
 #include "base/status_macros.h"
 #include "codec/scratch_file.h"
 
@@ -46,7 +48,14 @@ absl::StatusOr<Scratch> Scratch::Create(uint64_t bytes, base::MemoryBudget* budg
   void* data = mmap(nullptr, scratch.size_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   const int error = errno;
   close(fd);
-  if (data == MAP_FAILED) return Failed(directory, bytes, error);
+  if (data == MAP_FAILED) {
+    if (error != ENOMEM) return Failed(directory, bytes, error);
+    return base::MakeError(
+        absl::StatusCode::kResourceExhausted,
+        "no address space to map a temporary file of " + std::to_string(bytes) +
+            " bytes: the limit on the process's is too low",
+        {.reason = "OUT_OF_MEMORY", .metadata = {{"needed", std::to_string(bytes)}}});
+  }
   scratch.data_ = static_cast<uint8_t*>(data);
   return scratch;
 }

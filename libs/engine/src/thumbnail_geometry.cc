@@ -83,12 +83,14 @@ ThumbnailGeometry StoredGeometryOf(const ThumbnailParameters& parameters, uint32
   return out;
 }
 
-codec::JpegScale ScaleFor(const ThumbnailGeometry& stored) {
+codec::JpegScale ScaleFor(const ThumbnailGeometry& stored, bool linear_light) {
   const double ratio =
       std::min(stored.region.width / stored.width, stored.region.height / stored.height);
   codec::JpegScale scale;
-  for (const uint32_t denominator : {2u, 4u, 8u})
-    if (ratio / denominator >= kSamplesLeft) scale.denominator = denominator;
+  if (!linear_light) {
+    for (const uint32_t denominator : {2u, 4u, 8u})
+      if (ratio / denominator >= kSamplesLeft) scale.denominator = denominator;
+  }
   scale.smooth_colors = ratio / scale.denominator < kSmoothBelow;
   return scale;
 }

@@ -27,7 +27,8 @@ ThumbnailGeometry GeometryOf(const ThumbnailParameters& parameters, uint32_t wid
 ThumbnailGeometry StoredGeometryOf(const ThumbnailParameters& parameters, uint32_t width,
                                    uint32_t height, uint32_t orientation);
 
-// The smallest scale of a JPEG that leaves the resampling enough to work on (docs/adr/0010).
-codec::JpegScale ScaleFor(const ThumbnailGeometry& stored);
+// The smallest scale of a JPEG that leaves the resampling enough to work on (docs/adr/0010). Where
+// light is averaged it is the whole: a decoder that scales averages samples.
+codec::JpegScale ScaleFor(const ThumbnailGeometry& stored, bool linear_light);
 
 }  // namespace histeq::engine

@@ -22,20 +22,27 @@ namespace {
 // Rows that are decoded, then resampled while they are in the second-level cache.
 constexpr uint64_t kBatchBytes = 256 << 10;
 
-// Passes bytes on, and keeps them for another pass until it is told that there is none.
+// Passes bytes on, and keeps a JPEG's for another pass until it is told that there is none. What is
+// no JPEG has one pass.
 class KeepingSource final : public base::ByteSource {
  public:
   KeepingSource(base::ByteSource& rest, ByteSpool& spool) : rest_(rest), spool_(&spool) {}
   absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
     HISTEQ_ASSIGN_OR_RETURN(const size_t count, rest_.Read(buffer));
+    if (!begun_ && count > 0) {
+      begun_ = true;
+      if (buffer[0] != kJpegBegins) StopKeeping();
+    }
     if (spool_ != nullptr) HISTEQ_RETURN_IF_ERROR(spool_->Write(buffer.first(count)));
     return count;
   }
   void StopKeeping() { spool_ = nullptr; }
 
  private:
+  static constexpr uint8_t kJpegBegins = 0xFF;
   base::ByteSource& rest_;
   ByteSpool* spool_;
+  bool begun_ = false;
 };
 
 class CheckedSource final : public base::ByteSource {
@@ -108,7 +115,8 @@ class ThumbnailJob {
         Pass(keeping, made, [&](const codec::ImageInfo& info, uint32_t orientation) {
           for (size_t i = 0; i < thumbnails_.size(); ++i)
             scales_[i] =
-                ScaleFor(StoredGeometryOf(thumbnails_[i], info.width, info.height, orientation));
+                ScaleFor(StoredGeometryOf(thumbnails_[i], info.width, info.height, orientation),
+                         thumbnails_[i].linear_light);
           const bool alike = std::all_of(
               scales_.begin(), scales_.end(),
               [&](const codec::JpegScale& scale) { return SameScale(scale, scales_[0]); });

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <list>
 #include <mutex>
 #include <string>
@@ -43,6 +44,30 @@ zimg_image_format Format(uint32_t width, uint32_t height) {
   format.depth = 16;
   format.pixel_range = ZIMG_RANGE_FULL;
   return format;
+}
+
+// What Take() copies out of a ring of rows that zimg writes.
+struct Taken {
+  const std::function<absl::Status()>* check;
+  absl::Status status;
+  PlaneRows ring;
+  unsigned mask;
+  PlaneRows target;
+  uint32_t first;
+  uint32_t count;
+};
+
+// zimg works in columns: [left, right) of a row.
+int Take(void* user, unsigned row, unsigned left, unsigned right) {
+  auto* taken = static_cast<Taken*>(user);
+  if (row % kCheckRows == 0) {
+    taken->status = (*taken->check)();
+    if (!taken->status.ok()) return 1;
+  }
+  if (row < taken->first || row - taken->first >= taken->count) return 0;
+  std::memcpy(RowOf(taken->target, row - taken->first) + left,
+              RowOf(taken->ring, row & taken->mask) + left, size_t{right - left} * 2);
+  return 0;
 }
 
 struct Asked {
@@ -163,6 +188,36 @@ absl::Status Graph::Run(PlaneRows source, PlaneRows target, const AlignedBytes& 
       zimg_filter_graph_process(graph_.get(), &in, &out, work.data(), nullptr, nullptr,
                                 check == nullptr ? nullptr : Ask, &asked);
   if (!asked.status.ok()) return asked.status;
+  return code == ZIMG_ERROR_SUCCESS ? absl::OkStatus() : Failed();
+}
+
+absl::Status Graph::RunWithin(PlaneRows source, PlaneRows target, const Axis& axis, uint32_t width,
+                              const AlignedBytes& work,
+                              const std::function<absl::Status()>& check) const {
+  unsigned rows = 0;
+  if (zimg_filter_graph_get_output_buffering(graph_.get(), &rows) != ZIMG_ERROR_SUCCESS)
+    return Failed();
+  const unsigned mask = zimg_select_buffer_mask(rows);
+  const size_t ring_rows = mask == ZIMG_BUFFER_MAX ? axis.target : size_t{mask} + 1;
+  const size_t stride = RowStride(width);
+  const AlignedBytes ring(ring_rows * stride);
+  if (ring.data() == nullptr) return OutOfMemory(ring_rows * stride);
+  zimg_image_buffer_const in{};
+  in.version = ZIMG_API_VERSION;
+  in.plane[0] = {source.data, static_cast<ptrdiff_t>(source.stride_bytes), ZIMG_BUFFER_MAX};
+  zimg_image_buffer out{};
+  out.version = ZIMG_API_VERSION;
+  out.plane[0] = {ring.data(), static_cast<ptrdiff_t>(stride), mask};
+  Taken taken = {.check = &check,
+                 .status = absl::OkStatus(),
+                 .ring = {.data = reinterpret_cast<uint16_t*>(ring.data()), .stride_bytes = stride},
+                 .mask = mask,
+                 .target = target,
+                 .first = axis.margin,
+                 .count = axis.target - 2 * axis.margin};
+  const zimg_error_code_e code = zimg_filter_graph_process(graph_.get(), &in, &out, work.data(),
+                                                           nullptr, nullptr, Take, &taken);
+  if (!taken.status.ok()) return taken.status;
   return code == ZIMG_ERROR_SUCCESS ? absl::OkStatus() : Failed();
 }
 

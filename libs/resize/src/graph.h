@@ -23,6 +23,11 @@ struct PlaneRows {
   size_t stride_bytes = 0;
 };
 
+inline uint16_t* RowOf(PlaneRows plane, uint64_t row) {
+  return reinterpret_cast<uint16_t*>(reinterpret_cast<uint8_t*>(plane.data) +
+                                     row * plane.stride_bytes);
+}
+
 // Bytes of a row of `samples` 16-bit samples, with what aligns the next.
 constexpr size_t RowStride(uint64_t samples) {
   return static_cast<size_t>((samples * 2 + kWorkAlignment - 1) / kWorkAlignment * kWorkAlignment);
@@ -56,6 +61,10 @@ class Graph {
   // `check`, when set, is asked now and then.
   absl::Status Run(PlaneRows source, PlaneRows target, const AlignedBytes& work,
                    const std::function<absl::Status()>& check = nullptr) const;
+  // Vertical: `target` gets only the rows within the axis' margins, `width` samples each.
+  absl::Status RunWithin(PlaneRows source, PlaneRows target, const Axis& axis, uint32_t width,
+                         const AlignedBytes& work,
+                         const std::function<absl::Status()>& check) const;
 
  private:
   struct Free {

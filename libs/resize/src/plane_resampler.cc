@@ -27,11 +27,6 @@ PlaneRows PlaneOf(uint8_t* data, size_t stride, uint64_t rows, uint32_t plane) {
           .stride_bytes = stride};
 }
 
-uint16_t* RowOf(PlaneRows plane, uint64_t row) {
-  return reinterpret_cast<uint16_t*>(reinterpret_cast<uint8_t*>(plane.data) +
-                                     row * plane.stride_bytes);
-}
-
 // Rows of the middle that are there, with room for a strip that is not full.
 uint64_t MiddleRows(const Axis& down, uint32_t strip_rows) {
   return (uint64_t{down.source} + strip_rows - 1) / strip_rows * strip_rows;
@@ -63,15 +58,16 @@ absl::StatusOr<PlaneResampler> PlaneResampler::Create(const Spec& spec) {
     HISTEQ_ASSIGN_OR_RETURN(out.horizontal_, Graph::Horizontal(out.across_, out.strip_rows_));
   }
   if (out.down_.changes) {
-    HISTEQ_ASSIGN_OR_RETURN(out.vertical_, Graph::Vertical(out.down_, out.across_.target));
+    HISTEQ_ASSIGN_OR_RETURN(out.vertical_, Graph::Vertical(out.down_, spec.width));
   }
   const size_t graph_bytes = std::max(out.horizontal_ ? out.horizontal_->work_bytes() : 0,
                                       out.vertical_ ? out.vertical_->work_bytes() : 0);
   out.graph_work_ = std::make_shared<AlignedBytes>(graph_bytes);
   if (out.graph_work_->data() == nullptr) return OutOfMemory(graph_bytes);
-  const uint64_t stride = RowStride(out.across_.target);
+  // Without margins, which may be many times what is wanted.
+  const uint64_t stride = RowStride(spec.width);
   out.middle_bytes_ = spec.planes * MiddleRows(out.down_, out.strip_rows_) * stride;
-  out.target_bytes_ = out.down_.changes ? uint64_t{spec.planes} * out.down_.target * stride : 0;
+  out.target_bytes_ = out.down_.changes ? uint64_t{spec.planes} * spec.height * stride : 0;
   return out;
 }
 
@@ -84,11 +80,11 @@ PlaneRows PlaneResampler::StripTarget(uint32_t plane) const {
   return PlaneOf(strip_target_->data(), RowStride(across_.target), strip_rows_, plane);
 }
 PlaneRows PlaneResampler::Middle(uint32_t plane) const {
-  return PlaneOf(work_, RowStride(across_.target), MiddleRows(down_, strip_rows_), plane);
+  return PlaneOf(work_, RowStride(spec_.width), MiddleRows(down_, strip_rows_), plane);
 }
 PlaneRows PlaneResampler::Target(uint32_t plane) const {
   if (!down_.changes) return Middle(plane);
-  return PlaneOf(work_ + middle_bytes_, RowStride(across_.target), down_.target, plane);
+  return PlaneOf(work_ + middle_bytes_, RowStride(spec_.width), spec_.height, plane);
 }
 
 absl::Status PlaneResampler::Push(uint32_t rows, const Fill& fill) {
@@ -122,7 +118,7 @@ absl::Status PlaneResampler::Flush() {
   for (uint32_t p = 0; p < spec_.planes; ++p) {
     PlaneRows result = Strip(p);
     if (across_.changes) {
-      const bool direct = down_.copies == 1;
+      const bool direct = down_.copies == 1 && across_.margin == 0;
       result = direct ? PlaneRows{RowOf(Middle(p), middle_rows_), Middle(p).stride_bytes}
                       : StripTarget(p);
       HISTEQ_RETURN_IF_ERROR(horizontal_->Run(Strip(p), result, *graph_work_));
@@ -138,20 +134,24 @@ absl::Status PlaneResampler::Flush() {
 void PlaneResampler::Place(uint32_t plane, uint32_t row, const uint16_t* samples) {
   const PlaneRows middle = Middle(plane);
   ForEachCopy(down_, row, [&](uint32_t place) {
-    std::memcpy(RowOf(middle, place), samples, size_t{across_.target} * 2);
+    std::memcpy(RowOf(middle, place), samples + across_.margin, size_t{spec_.width} * 2);
   });
 }
 
 absl::Status PlaneResampler::Finish(const std::function<absl::Status()>& check) {
   if (filled_rows_ > 0) HISTEQ_RETURN_IF_ERROR(Flush());
   if (!down_.changes) return absl::OkStatus();
-  for (uint32_t p = 0; p < spec_.planes; ++p)
-    HISTEQ_RETURN_IF_ERROR(vertical_->Run(Middle(p), Target(p), *graph_work_, check));
+  for (uint32_t p = 0; p < spec_.planes; ++p) {
+    HISTEQ_RETURN_IF_ERROR(
+        down_.margin == 0
+            ? vertical_->Run(Middle(p), Target(p), *graph_work_, check)
+            : vertical_->RunWithin(Middle(p), Target(p), down_, spec_.width, *graph_work_, check));
+  }
   return absl::OkStatus();
 }
 
 std::span<const uint16_t> PlaneResampler::Row(uint32_t plane, uint32_t row) const {
-  return {RowOf(Target(plane), uint64_t{row} + down_.margin) + across_.margin, spec_.width};
+  return {RowOf(Target(plane), row), spec_.width};
 }
 
 }  // namespace histeq::resize

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -66,12 +67,16 @@ class SameSize final : public Resampler {
 
 class Interleaved final : public Resampler {
  public:
-  Interleaved(const ResampleSpec& spec, PlaneResampler planes)
-      : spec_(spec), planes_(std::move(planes)) {}
+  // `wider`, if any, takes the rows that `planes` makes.
+  Interleaved(const ResampleSpec& spec, PlaneResampler planes, std::optional<PlaneResampler> wider)
+      : spec_(spec), planes_(std::move(planes)), wider_(std::move(wider)) {}
 
-  uint64_t work_bytes() const override { return planes_.work_bytes(); }
+  uint64_t work_bytes() const override {
+    return planes_.work_bytes() + (wider_.has_value() ? wider_->work_bytes() : 0);
+  }
   void Start(std::span<uint8_t> work, RowSink sink) override {
     planes_.Start(work);
+    if (wider_.has_value()) wider_->Start(work.subspan(planes_.work_bytes()));
     sink_ = std::move(sink);
   }
 
@@ -86,12 +91,14 @@ class Interleaved final : public Resampler {
   absl::Status Finish(const std::function<absl::Status()>& check) override {
     HISTEQ_RETURN_IF_ERROR(check());
     HISTEQ_RETURN_IF_ERROR(planes_.Finish(check));
+    if (wider_.has_value()) HISTEQ_RETURN_IF_ERROR(Widen(check));
+    const PlaneResampler& result = wider_.has_value() ? *wider_ : planes_;
     const SampleKind kind = KindOf(spec_);
     std::vector<uint8_t> line(size_t{spec_.width} * kind.bytes_per_pixel());
     std::array<const uint16_t*, 4> planes{};
     for (uint32_t row = 0; row < spec_.height; ++row) {
       if (row % kCheckRows == 0) HISTEQ_RETURN_IF_ERROR(check());
-      for (uint32_t p = 0; p < spec_.channels; ++p) planes[p] = planes_.Row(p, row).data();
+      for (uint32_t p = 0; p < spec_.channels; ++p) planes[p] = result.Row(p, row).data();
       FromLevels(kind, std::span(planes).first(spec_.channels), spec_.width, line.data());
       HISTEQ_RETURN_IF_ERROR(sink_(row, line));
     }
@@ -99,8 +106,22 @@ class Interleaved final : public Resampler {
   }
 
  private:
+  absl::Status Widen(const std::function<absl::Status()>& check) {
+    for (uint32_t row = 0; row < spec_.height; ++row) {
+      if (row % kCheckRows == 0) HISTEQ_RETURN_IF_ERROR(check());
+      HISTEQ_RETURN_IF_ERROR(wider_->Push(1, [&](uint32_t, std::span<uint16_t* const> planes) {
+        for (uint32_t p = 0; p < planes.size(); ++p) {
+          const std::span<const uint16_t> samples = planes_.Row(p, row);
+          std::copy(samples.begin(), samples.end(), planes[p]);
+        }
+      }));
+    }
+    return wider_->Finish(check);
+  }
+
   const ResampleSpec spec_;
   PlaneResampler planes_;
+  std::optional<PlaneResampler> wider_;
   RowSink sink_;
 };
 
@@ -113,14 +134,27 @@ absl::StatusOr<std::unique_ptr<Resampler>> Resampler::Create(const ResampleSpec&
       region.height == spec.source_height && spec.width == spec.source_width &&
       spec.height == spec.source_height)
     return std::unique_ptr<Resampler>(std::make_unique<SameSize>(spec));
-  HISTEQ_ASSIGN_OR_RETURN(PlaneResampler planes,
-                          PlaneResampler::Create({.source_width = spec.source_width,
-                                                  .source_height = spec.source_height,
-                                                  .planes = spec.channels,
-                                                  .region = region,
-                                                  .width = spec.width,
-                                                  .height = spec.height}));
-  return std::unique_ptr<Resampler>(std::make_unique<Interleaved>(spec, std::move(planes)));
+  PlaneResampler::Spec planes_spec = {.source_width = spec.source_width,
+                                      .source_height = spec.source_height,
+                                      .planes = spec.channels,
+                                      .region = region,
+                                      .width = spec.width,
+                                      .height = spec.height};
+  std::optional<PlaneResampler> wider;
+  if (spec.width > region.width && spec.height < region.height) {
+    // Down first: a source that is high and narrow would wait at the result's width.
+    PlaneResampler::Spec wider_spec = planes_spec;
+    wider_spec.source_height = spec.height;
+    wider_spec.region.top = 0;
+    wider_spec.region.height = spec.height;
+    HISTEQ_ASSIGN_OR_RETURN(wider, PlaneResampler::Create(wider_spec));
+    planes_spec.width = spec.source_width;
+    planes_spec.region.left = 0;
+    planes_spec.region.width = spec.source_width;
+  }
+  HISTEQ_ASSIGN_OR_RETURN(PlaneResampler planes, PlaneResampler::Create(planes_spec));
+  return std::unique_ptr<Resampler>(
+      std::make_unique<Interleaved>(spec, std::move(planes), std::move(wider)));
 }
 
 }  // namespace histeq::resize

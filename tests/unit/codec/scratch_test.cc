@@ -1,5 +1,7 @@
 // What must wait whole waits within the budget or in an unlinked file, and leaves nothing.
 
+#include "codec/scratch.h"
+
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -176,6 +178,21 @@ TEST_CASE("a scratch disk without room says how much there is and how much was n
   CHECK(facts(EDQUOT).at("actual") == "12345");
   CHECK(facts(EIO) == std::map<std::string, std::string>{{"folder", "/tmp"}});
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("a scratch file that finds no address space is no fault of its folder") {
+  TempFolder folder;
+  rlimit old{};
+  REQUIRE(getrlimit(RLIMIT_AS, &old) == 0);
+  rlimit small = old;
+  small.rlim_cur = 1ull << 30;
+  REQUIRE(setrlimit(RLIMIT_AS, &small) == 0);
+  const auto scratch = Scratch::Create(1ull << 30, nullptr, folder.path());
+  REQUIRE(setrlimit(RLIMIT_AS, &old) == 0);
+  CHECK(Reason(scratch.status()) == "RESOURCE_EXHAUSTED OUT_OF_MEMORY");
+  CHECK(folder.empty());
+}
+#endif
 
 TEST_CASE("a damaged file leaves nothing") {
   TempFolder folder;

@@ -296,6 +296,33 @@ TEST_CASE("a JPEG at each scale shows what the twin shows") {
   }
 }
 
+TEST_CASE("light is averaged of a JPEG as of a PNG, in every size") {
+  // Half black, half white: half of white's light is 188, the mean of the samples 128.
+  reference::Image board = Photograph("camera.png", 1, 512, 512);
+  for (size_t i = 0; i < board.samples.size(); ++i)
+    board.samples[i] = (i % 512 + i / 512) % 2 == 0 ? 255 : 0;
+  const Bytes jpeg = MakeJpeg(board, {.quality = 100});
+  const Bytes png = MakePng(board);
+  for (const uint32_t width : {400u, 250u, 128u, 64u, 40u, 5u}) {
+    ThumbnailParameters parameters = Thumbnail(width, width);
+    parameters.format = codec::ImageFormat::kPng;
+    parameters.linear_light = true;
+    const reference::Image of_jpeg = Decode(Make(jpeg, parameters));
+    const reference::Image of_png = Decode(Make(png, parameters));
+    REQUIRE(of_jpeg.samples.size() == of_png.samples.size());
+    double jpeg_sum = 0, png_sum = 0;
+    for (size_t i = 0; i < of_png.samples.size(); ++i) {
+      jpeg_sum += of_jpeg.samples[i];
+      png_sum += of_png.samples[i];
+    }
+    CAPTURE(width);
+    CHECK(Difference(of_jpeg, of_png) <= 3);
+    CHECK(std::abs(jpeg_sum - png_sum) / static_cast<double>(of_png.samples.size()) < 1);
+    // Of larger sizes stripes are left.
+    if (width <= 128) CHECK(std::abs(jpeg_sum / (width * width) - 188) < 1);
+  }
+}
+
 TEST_CASE("thumbnails stand upright, and say nothing of turning") {
   const reference::Image upright = Photograph("chelsea.png", 3, 120, 90);
   ThumbnailParameters parameters = Thumbnail(50, 40);
@@ -496,6 +523,25 @@ TEST_CASE("the same bytes on any number of threads") {
       }
     }
   }
+}
+
+TEST_CASE("a PNG is read once, and kept nowhere") {
+  // Of more than what is kept without asking for room.
+  reference::Image noise = Photograph("coffee.png", 3, 900, 700);
+  uint32_t random = 1;
+  for (auto& sample : noise.samples) sample = (random = random * 1664525 + 1013904223) >> 24;
+  const Bytes file = MakePng(noise);
+  REQUIRE(file.size() > 3 << 19);
+  engine::InlineExecutor executor;
+  engine::JobOptions options;
+  options.small_image_bytes = 0;
+  options.scratch_dir = "/nonexistent/folder";
+  TestSource source(file);
+  TestSink sink;
+  const auto result = engine::RunJob(
+      source, sink, DeriveOf({Thumbnail(200, 200), Thumbnail(20, 20)}), executor, options);
+  INFO(result.status().ToString());
+  CHECK(result.ok());
 }
 
 TEST_CASE("a cancelled thumbnail ends, and broken images make none") {

@@ -130,6 +130,65 @@ TEST_CASE("a part of a picture is resampled with what lies around it") {
   }
 }
 
+TEST_CASE("wider and lower, of all kinds of samples") {
+  for (const uint32_t bits : {8u, 16u}) {
+    for (const uint32_t channels : {1u, 2u, 3u, 4u}) {
+      for (const bool light : {false, true}) {
+        ResampleSpec spec = Spec(20, 90, 50, 31);
+        spec.region = {2.5, 10, 13.25, 70.5};
+        spec.channels = channels;
+        spec.has_alpha = channels % 2 == 0;
+        spec.bits_per_sample = bits;
+        spec.linear_light = light;
+        CAPTURE(bits, channels, light);
+        const auto smooth = MakePattern(spec, Pattern::kSmooth);
+        CHECK(Difference(spec, Run(spec, smooth), Twin(spec, smooth)) <= (bits == 8 ? 1 : 24));
+      }
+    }
+  }
+}
+
+TEST_CASE("a low part of a high picture") {
+  for (const double top : {0.0, 0.5, 3.0, 250.25, 995.0, 997.5}) {
+    for (const double height : {0.25, 1.0, 2.5}) {
+      for (const uint32_t target : {1u, 2u, 9u, 50u}) {
+        ResampleSpec spec = Spec(12, 1000, 7, target);
+        spec.region = {0, top, 12, height};
+        CAPTURE(top, height, target);
+        const auto samples = MakePattern(spec, Pattern::kNoise);
+        CHECK(Difference(spec, Run(spec, samples), Twin(spec, samples)) <= 1);
+      }
+    }
+  }
+}
+
+TEST_CASE("memory is bounded by the source and the result") {
+  struct Case {
+    uint32_t source_width, source_height, width, height;
+    Region region;
+    uint64_t most_bytes;
+  };
+  const Case cases[] = {
+      // Three planes of 16 bits, and five rows of one that is enlarged.
+      {1, 1, 4096, 4096, {0, 0, 1, 1}, 6ull * 4096 * (4096 + 32)},
+      {5, 3, 2000, 16384, {0, 0, 5, 3}, 6ull * 2048 * (16384 + 32)},
+      // Rows are aligned to 64 bytes.
+      {1, 200'000, 16384, 16384, {0, 0, 1, 2e5}, 192ull * 216'400 + 6ull * 16384 * 16400},
+      {1, 5'000, 16384, 1, {0, 0, 1, 5e3}, 192ull * 25'100 + 6ull * 16384 * 16},
+      // As many rows as its filter reaches, five times.
+      {1000, 1'000'000, 1000, 1, {0, 5e5, 1000, 1}, 6ull * 1024 * 5 * 16},
+  };
+  for (const Case& c : cases) {
+    ResampleSpec spec = Spec(c.source_width, c.source_height, c.width, c.height);
+    spec.region = c.region;
+    spec.channels = 3;
+    CAPTURE(c.source_width, c.source_height, c.width, c.height);
+    auto made = Resampler::Create(spec);
+    REQUIRE(made.ok());
+    CHECK((*made)->work_bytes() <= c.most_bytes);
+  }
+}
+
 TEST_CASE("filters wider than the picture") {
   for (const uint32_t source : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 12u, 50u}) {
     for (const uint32_t target : {1u, 2u, 3u, 4u, 5u, 7u, 13u, 40u}) {
@@ -150,7 +209,8 @@ TEST_CASE("filters wider than the picture") {
 TEST_CASE("extreme ratios") {
   const uint32_t sizes[][4] = {{10000, 1, 256, 1},  {10000, 1, 1, 1}, {1, 10000, 1, 256},
                                {10000, 40, 256, 1}, {1, 1, 300, 200}, {1, 70, 256, 256},
-                               {20000, 3, 5, 2},    {3, 20000, 1, 7}};
+                               {20000, 3, 5, 2},    {3, 20000, 1, 7}, {3, 20000, 90, 70},
+                               {20000, 3, 70, 90},  {2, 500, 300, 2}};
   for (const auto& size : sizes) {
     for (const Pattern pattern : {Pattern::kSmooth, Pattern::kNoise}) {
       const ResampleSpec spec = Spec(size[0], size[1], size[2], size[3]);

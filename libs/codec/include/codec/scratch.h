@@ -14,8 +14,9 @@ namespace histeq::codec {
 // Movable; empty after a move.
 class Scratch {
  public:
-  // `bytes` zeros, aligned to a page. RESOURCE_EXHAUSTED: DISK_FULL, SCRATCH_FAILED. `budget` may
-  // be null: a file in any case; it outlives the scratch.
+  // `bytes` zeros, aligned to a page. RESOURCE_EXHAUSTED: DISK_FULL, SCRATCH_FAILED,
+  // OUT_OF_MEMORY (address space, "needed"). `budget` may be null: a file in any case; it outlives
+  // the scratch.
   static absl::StatusOr<Scratch> Create(uint64_t bytes, base::MemoryBudget* budget,
                                         const std::string& directory);
   Scratch() = default;

@@ -46,7 +46,8 @@ inline constexpr uint32_t kMaxDimension = 1'000'000;
 inline constexpr size_t kWorkAlignment = 64;
 
 // One picture on its way through. Not thread-safe. A source of any height needs memory for some of
-// its rows, and for one result's width times the source's height.
+// its rows, and for one result's width times the source's height; where the result is wider than
+// the source and lower, for the source and the result.
 class Resampler {
  public:
   // A row of the result, valid during the call.
