@@ -172,8 +172,8 @@ void DenyNeedlessSystemCalls() {
   // Signals to itself, as abort() sends them, and limits of its own.
   const auto own = static_cast<scmp_datum_t>(getpid());
   for (const int call : {SCMP_SYS(tgkill), SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(rt_tgsigqueueinfo)})
-    seccomp_rule_add(filter, denied, call, 1, SCMP_A0(SCMP_CMP_NE, own));
-  seccomp_rule_add(filter, denied, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_NE, 0));
+    seccomp_rule_add(filter, denied, call, 1, scmp_arg_cmp{0, SCMP_CMP_NE, own, 0});
+  seccomp_rule_add(filter, denied, SCMP_SYS(prlimit64), 1, scmp_arg_cmp{0, SCMP_CMP_NE, 0, 0});
   // Typing on a terminal. The kernel looks at 32 bits.
   seccomp_rule_add(filter, denied, SCMP_SYS(ioctl), 1,
                    SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, TIOCSTI));
