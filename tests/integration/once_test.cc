@@ -185,7 +185,8 @@ TEST_CASE("jobs that ended are forgotten after a while, what they made is not") 
   CHECK(WaitUntil([&] { return CountEvents(cluster.frontend().Log(), "finished_forgotten") > 0; }));
   cluster.frontend().Kill();
   cluster.frontend().Start();
-  CHECK(GetJobOutcome(client, job.id()) == "NOT_FOUND JOB_NOT_FOUND");
+  // Once the client has connected again.
+  REQUIRE(WaitUntil([&] { return GetJobOutcome(client, job.id()) == "NOT_FOUND JOB_NOT_FOUND"; }));
   const v1::GetImageResponse described = Describe(client, image);
   REQUIRE(described.derivatives_size() == 1);
   REQUIRE(described.derivatives(0).state() == v1::GetImageResponse::STATE_DONE);
@@ -212,7 +213,8 @@ TEST_CASE("beyond the budget results go that were not used for longest") {
   // The oldest go one after the other until the rest is no more than the budget.
   const auto kept = [&] {
     uint64_t bytes = 0;
-    for (const auto& derivative : Describe(client, image).derivatives()) {
+    const v1::GetImageResponse now = Describe(client, image);
+    for (const auto& derivative : now.derivatives()) {
       bytes += derivative.image().size_bytes();
     }
     return bytes;
