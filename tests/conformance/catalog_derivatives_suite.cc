@@ -698,6 +698,17 @@ TEMPLATE_TEST_CASE("beyond the budget the results go that were not used for long
   CHECK(harness.catalog().ExpireImages(NotInUse, 1)->images.empty());
 }
 
+FileRegistration FileOf(const std::string& id, const std::string& location) {
+  FileRegistration file;
+  file.image_id = id;
+  file.name = id + ".jpg";
+  file.location = location;
+  file.modify_time = absl::FromUnixSeconds(1'700'000'000);
+  file.inspect.operation = "inspect";
+  file.inspect.inspects = true;
+  return file;
+}
+
 TEMPLATE_TEST_CASE(
     "whatever comes in whatever order, nothing is made twice and nobody waits for ever", "",
     CATALOGS) {
@@ -714,6 +725,17 @@ TEMPLATE_TEST_CASE(
     std::vector<ImageRecord> images = {AddImage(harness.catalog(), "a").image};
     images.push_back(AddCopy(harness.catalog(), "b", "b.jpg", images[0]));
     images.push_back(AddImage(harness.catalog(), "c").image);
+    // Copies of the first in a file and on a node.
+    const ImageFacts content = images[0].facts;
+    FileRegistration file = FileOf("f", "file:///f.jpg");
+    file.size_bytes = content.size_bytes;
+    FileRegistration on_node = FileOf("n", "node://x/n.jpg");
+    on_node.storage = "x";
+    for (const FileRegistration* registration : {&file, &on_node}) {
+      const auto registered = harness.catalog().RegisterImage(*registration);
+      REQUIRE(registered.ok());
+      images.push_back(registered->image);
+    }
     std::vector<std::string> jobs;
     std::vector<Lease> leases;
     std::set<std::string> freed;
@@ -727,11 +749,25 @@ TEMPLATE_TEST_CASE(
       }
       return keys;
     };
-    const auto lease_next = [&]() -> bool {
-      auto lease = harness.catalog().LeaseNext("c", 0);
+    // Leases end when their image's file is found changed.
+    const auto forget_ended = [&] {
+      leases.erase(std::remove_if(leases.begin(), leases.end(),
+                                  [&](const Lease& lease) {
+                                    const auto job = harness.catalog().GetJob(lease.job.id);
+                                    return job->state != JobState::kRunning ||
+                                           job->epoch != lease.job.epoch;
+                                  }),
+                   leases.end());
+    };
+    const auto lease_next = [&](bool with_node) -> bool {
+      forget_ended();
+      std::vector<std::string> storages;
+      if (with_node) storages.push_back("x");
+      auto lease = harness.catalog().LeaseNext("c", 0, storages);
       REQUIRE(lease.ok());
       if (!lease->has_value()) return false;
-      CHECK_FALSE((*lease)->outputs.empty());
+      CHECK((*lease)->outputs.empty() == (*lease)->job.spec.inspects);
+      CHECK((with_node || (*lease)->image.facts.location.rfind("node:", 0) != 0));
       for (const auto& key : keys_of(**lease)) {
         // Nobody else makes it, and it is not there unless it is made anew.
         for (const Lease& other : leases) CHECK(keys_of(other).count(key) == 0);
@@ -751,8 +787,18 @@ TEMPLATE_TEST_CASE(
       leases.erase(leases.begin() + static_cast<ptrdiff_t>(at));
       if (!complete) {
         const auto outcome = static_cast<FailOutcome>(1 + random() % 4);
-        REQUIRE(
-            harness.catalog().Fail(lease.job.id, lease.job.epoch, outcome, {13, "X", "", {}}).ok());
+        const std::string reason = random() % 2 == 0 ? "X" : "SOURCE_CHANGED";
+        REQUIRE(harness.catalog()
+                    .Fail(lease.job.id, lease.job.epoch, outcome, {13, reason, "", {}})
+                    .ok());
+        return;
+      }
+      if (lease.job.spec.inspects) {
+        JobResult result;
+        result.inspected = content;
+        const auto completed = harness.catalog().Complete(lease.job.id, lease.job.epoch, result);
+        REQUIRE(completed.ok());
+        CHECK(completed->freed_locations.empty());
         return;
       }
       const CompletedJob completed =
@@ -782,13 +828,29 @@ TEMPLATE_TEST_CASE(
         if (!equalize) std::shuffle(operations.begin(), operations.end(), random);
         JobSpec spec = DeriveSpec(operations);
         spec.refresh = random() % 8 == 0;
-        const auto job = catalog.CreateJob("r-" + std::to_string(step),
-                                           images[random() % images.size()].id, spec);
-        REQUIRE(job.ok());
+        if (equalize && random() % 2 == 0) {
+          spec.reference_image_id = random() % 2 == 0 ? images[2].id : "f";
+          for (JobOutput& output : spec.outputs) output.operation += spec.reference_image_id;
+          spec.operation += spec.reference_image_id;
+        }
+        std::string source = images[random() % images.size()].id;
+        if (random() % 4 == 0) {
+          // Of a result.
+          const auto description = catalog.DescribeImage(source);
+          for (const DerivativeRecord& derivative : description->derivatives) {
+            if (derivative.image.has_value()) source = derivative.image->id;
+          }
+        }
+        const auto job = catalog.CreateJob("r-" + std::to_string(step), source, spec);
+        if (!job.ok()) {
+          CHECK(ReasonOf(job) == "IMAGE_UNREAD");
+          continue;
+        }
         jobs.push_back(job->id);
       } else if (dice < 60) {
-        lease_next();
+        lease_next(random() % 2 == 0);
       } else if (dice < 80) {
+        forget_ended();
         if (!leases.empty()) end_one(random() % 4 != 0);
       } else if (dice < 85) {
         if (!jobs.empty()) REQUIRE(catalog.CancelJob(jobs[random() % jobs.size()]).ok());
@@ -804,7 +866,11 @@ TEMPLATE_TEST_CASE(
         note(catalog.ExpireImages(NotInUse, 3));
         leases.clear();
         REQUIRE(catalog.ExpireLeases().ok());
-      } else if (dice < 97) {
+      } else if (dice < 96) {
+        if (random() % 2 == 0) *file.modify_time += absl::Seconds(1);
+        const auto registered = catalog.RegisterImage(random() % 2 == 0 ? file : on_node);
+        REQUIRE(registered.ok());
+      } else if (dice < 98) {
         harness.Reopen();
         // From here on leases can run out.
         REQUIRE(harness.catalog().ExpireLeases()->empty());
@@ -815,7 +881,7 @@ TEMPLATE_TEST_CASE(
     // What was begun comes to an end.
     for (int round = 0; round < 2000; ++round) {
       harness.clock.Advance(absl::Seconds(1));
-      const bool leased = lease_next();
+      const bool leased = lease_next(true);
       if (!leased && leases.empty()) break;
       if (!leases.empty()) end_one(true);
     }
