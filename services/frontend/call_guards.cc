@@ -14,7 +14,7 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 }  // namespace
 
-CallGuards::Guard::~Guard() { guards_.Remove(id_); }
+CallGuards::Guard::~Guard() { guards_.Remove(id_, state_); }
 
 void CallGuards::Guard::Expect(absl::Duration timeout, absl::Duration waited) {
   state_->timeout_ns.store(absl::ToInt64Nanoseconds(timeout), std::memory_order_relaxed);
@@ -56,23 +56,30 @@ std::unique_ptr<CallGuards::Guard> CallGuards::WatchLease(const std::string& job
   std::lock_guard lock(mutex_);
   const uint64_t id = next_id_++;
   guards_.emplace(id, state);
+  if (!job_id.empty()) leases_.emplace(job_id, state);
   return std::unique_ptr<Guard>(new Guard(*this, id, std::move(state)));
 }
 
 void CallGuards::JobChanged(const std::string& job_id) {
   std::lock_guard lock(mutex_);
-  for (auto& [id, state] : guards_) {
-    if (state->job_id != job_id) continue;
-    state->look = true;
-    poked_ = true;
-  }
-  if (poked_) changed_.notify_all();
+  const auto [first, last] = leases_.equal_range(job_id);
+  if (first == last) return;
+  for (auto it = first; it != last; ++it) it->second->look = true;
+  poked_ = true;
+  changed_.notify_all();
 }
 
-void CallGuards::Remove(uint64_t id) {
+void CallGuards::Remove(uint64_t id, const std::shared_ptr<Guard::State>& state) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return busy_ != id; });
   guards_.erase(id);
+  if (state->job_id.empty()) return;
+  const auto [first, last] = leases_.equal_range(state->job_id);
+  for (auto it = first; it != last; ++it) {
+    if (it->second != state) continue;
+    leases_.erase(it);
+    return;
+  }
 }
 
 void CallGuards::Run() {

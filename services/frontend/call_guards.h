@@ -12,6 +12,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <unordered_map>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -89,7 +90,7 @@ class CallGuards {
 
  private:
   void Run();
-  void Remove(uint64_t id);
+  void Remove(uint64_t id, const std::shared_ptr<Guard::State>& state);
 
   const base::Clock& clock_;
   const CheckLease check_lease_;
@@ -97,6 +98,8 @@ class CallGuards {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<uint64_t, std::shared_ptr<Guard::State>> guards_;
+  // Those of leases, by their job.
+  std::unordered_multimap<std::string, std::shared_ptr<Guard::State>> leases_;
   uint64_t next_id_ = 1;
   // The guard that is looked at, or ended, without the lock; 0: none.
   uint64_t busy_ = 0;

@@ -46,7 +46,8 @@ class WatchCall {
     const auto watch = core_.hub.MakeWatch(request_.job_id());
     HISTEQ_ASSIGN_OR_RETURN(store::JobRecord job, core_.catalog.GetJob(request_.job_id()));
     absl::Duration read_at = core_.clock.Monotonic();
-    HISTEQ_RETURN_IF_ERROR(SendJob(job));
+    if (EndsWithResult(job)) return SendResult(job);
+    HISTEQ_RETURN_IF_ERROR(SendJob(ToProto(job, core_.nodes), job.progress));
     while (!store::IsFinal(job.state)) {
       if (call_.cancelled()) return Gone();
       HISTEQ_RETURN_IF_ERROR(core_.activity.CheckServing());
@@ -56,15 +57,19 @@ class WatchCall {
       if (hinted || now - read_at >= kPoll) {
         HISTEQ_ASSIGN_OR_RETURN(job, core_.catalog.GetJob(request_.job_id()));
         read_at = now;
+        if (EndsWithResult(job)) return SendResult(job);
         HISTEQ_RETURN_IF_ERROR(SendChange(job));
       }
       if (core_.clock.Monotonic() - sent_at_ >= ping_interval_) HISTEQ_RETURN_IF_ERROR(SendPing());
     }
-    if (!request_.send_result() || job.result_image_id.empty()) return absl::OkStatus();
-    return SendResult(job.result_image_id);
+    return absl::OkStatus();
   }
 
  private:
+  bool EndsWithResult(const store::JobRecord& job) const {
+    return store::IsFinal(job.state) && request_.send_result() && !job.result_image_id.empty();
+  }
+
   absl::Status Gone() const {
     HISTEQ_RETURN_IF_ERROR(call_.WhyBroken());
     return absl::CancelledError("the client has gone");
@@ -78,16 +83,16 @@ class WatchCall {
     return sent ? absl::OkStatus() : Gone();
   }
 
-  absl::Status SendJob(const store::JobRecord& job) {
-    v1::Job proto = ToProto(job, core_.nodes);
+  absl::Status SendJob(v1::Job proto, const store::JobProgress& progress) {
     state_ = StateOf(proto);
-    progress_ = job.progress;
+    progress_ = progress;
     *message_.mutable_job() = std::move(proto);
     return Send();
   }
 
   absl::Status SendChange(const store::JobRecord& job) {
-    if (StateOf(ToProto(job, core_.nodes)) != state_) return SendJob(job);
+    v1::Job proto = ToProto(job, core_.nodes);
+    if (StateOf(proto) != state_) return SendJob(std::move(proto), job.progress);
     if (job.progress == progress_) return absl::OkStatus();
     progress_ = job.progress;
     *message_.mutable_progress() = ToProto(progress_);
@@ -99,16 +104,24 @@ class WatchCall {
     return Send();
   }
 
-  absl::Status SendResult(const std::string& image_id) {
+  absl::StatusOr<store::BlobReader> OpenResult(const std::string& image_id,
+                                               store::ImageRecord& image) {
+    HISTEQ_ASSIGN_OR_RETURN(image, core_.catalog.GetImage(image_id));
+    return OpenImage(core_, image, request_.result_offset(), 0);
+  }
+
+  // The end of the job, and its result.
+  absl::Status SendResult(const store::JobRecord& job) {
     // A transfer may still end while the server drains.
     const Activity::Transfer transfer(core_.activity);
-    const auto use = core_.uses.Read(image_id);
-    HISTEQ_ASSIGN_OR_RETURN(const store::ImageRecord image, core_.catalog.GetImage(image_id));
-    HISTEQ_ASSIGN_OR_RETURN(store::BlobReader reader,
-                            OpenImage(core_, image, request_.result_offset(), 0));
+    const auto use = core_.uses.Read(job.result_image_id);
+    store::ImageRecord image;
+    absl::StatusOr<store::BlobReader> reader = OpenResult(job.result_image_id, image);
+    HISTEQ_RETURN_IF_ERROR(SendJob(ToProto(job, core_.nodes), job.progress));
+    HISTEQ_RETURN_IF_ERROR(reader.status());
     *message_.mutable_result() = ToProto(image);
     HISTEQ_RETURN_IF_ERROR(Send());
-    return StreamChunks(reader, request_.result_offset(), *message_.mutable_chunk(),
+    return StreamChunks(*reader, request_.result_offset(), *message_.mutable_chunk(),
                         [this] { return Send(); });
   }
 

@@ -10,6 +10,8 @@ namespace histeq::frontend {
 namespace {
 
 constexpr size_t kMaxHeadBytes = 1 << 20;
+// What no header is shorter than: fewer bytes are not worth a look.
+constexpr size_t kMinTryBytes = 1 << 10;
 
 class MemorySource final : public base::ByteSource {
  public:
@@ -29,20 +31,33 @@ class MemorySource final : public base::ByteSource {
 
 absl::Status HeadProbe::Add(std::span<const uint8_t> bytes) {
   if (done_) return absl::OkStatus();
+  // The first piece often is the whole file, or has the whole header: then nothing is copied.
+  if (head_.empty() && bytes.size() >= kMinTryBytes) {
+    HISTEQ_RETURN_IF_ERROR(Try(bytes));
+    if (done_) return absl::OkStatus();
+  }
   head_.insert(head_.end(), bytes.begin(), bytes.end());
   if (head_.size() < next_try_) return absl::OkStatus();
-  MemorySource source(head_);
+  HISTEQ_RETURN_IF_ERROR(Try(head_));
+  if (!done_) {
+    next_try_ = head_.size() * 4;
+    done_ = next_try_ > kMaxHeadBytes;
+  }
+  if (done_) head_ = std::vector<uint8_t>();
+  return absl::OkStatus();
+}
+
+absl::Status HeadProbe::Try(std::span<const uint8_t> bytes) {
+  MemorySource source(bytes);
   const absl::StatusOr<codec::ImageInfo> info = codec::ProbeImage(source, limits_);
   if (!info.ok()) {
     const auto detail = base::GetErrorDetail(info.status());
-    if (!detail.has_value() || detail->reason != "IMAGE_TRUNCATED") return info.status();
-    next_try_ = head_.size() * 4;
-    done_ = next_try_ > kMaxHeadBytes;
-  } else {
-    done_ = true;
-    if (check_) HISTEQ_RETURN_IF_ERROR(check_(*info));
+    const bool truncated = detail.has_value() && detail->reason == "IMAGE_TRUNCATED";
+    return truncated ? absl::OkStatus() : info.status();
   }
-  if (done_) head_ = std::vector<uint8_t>();
+  done_ = true;
+  if (check_) HISTEQ_RETURN_IF_ERROR(check_(*info));
+  info_ = *info;
   return absl::OkStatus();
 }
 

@@ -31,12 +31,19 @@ class HeadProbe {
   // Looks no further than the first MiB: a header behind long metadata is left to ProbeStored.
   absl::Status Add(std::span<const uint8_t> bytes);
 
+  // What the header says, once the bytes so far had all of it and `check` passed.
+  const std::optional<codec::ImageInfo>& info() const { return info_; }
+
  private:
+  // Whether `bytes`, the first of all, have the whole header.
+  absl::Status Try(std::span<const uint8_t> bytes);
+
   const codec::DecodeLimits limits_;
   const ImageCheck check_;
   std::vector<uint8_t> head_;
   size_t next_try_ = 64 << 10;
   bool done_ = false;
+  std::optional<codec::ImageInfo> info_;
 };
 
 // Reads the header of a finished blob. ProbeImage's errors, BlobStore::OpenRead's, or `check`'s.

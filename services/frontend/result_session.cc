@@ -104,6 +104,10 @@ absl::Status ResultSession::EndResult(uint64_t size_bytes, const store::Sha256Di
   HISTEQ_ASSIGN_OR_RETURN(const store::BlobInfo blob, writer_->Finish({size_bytes, sha256}));
   // Holds the blob until the catalog knows it, and discards it when it never does.
   ended_.push_back({std::move(writer_), {}, false});
+  if (head_->info().has_value()) {
+    ended_.back().facts = FactsOf(blob, *head_->info());
+    return absl::OkStatus();
+  }
   HISTEQ_ASSIGN_OR_RETURN(const codec::ImageInfo info,
                           ProbeStored(blobs_, blob, limits_.decode, /*check=*/nullptr));
   ended_.back().facts = FactsOf(blob, info);

@@ -155,7 +155,12 @@ absl::StatusOr<store::FinishedUpload> UploadSession::Finish(
 }
 
 absl::StatusOr<store::FinishedUpload> UploadSession::Register(const store::BlobInfo& blob) {
-  const absl::StatusOr<codec::ImageInfo> info = ProbeStored(blobs_, blob, limits_.decode, check_);
+  // The bytes that passed are those that the blob's checksum is of: what they said need not be read
+  // again.
+  const absl::StatusOr<codec::ImageInfo> info =
+      head_.has_value() && head_->info().has_value()
+          ? *head_->info()
+          : ProbeStored(blobs_, blob, limits_.decode, check_);
   if (!info.ok()) {
     return IsRefusal(info.status()) || absl::IsNotFound(info.status()) ? Discard(info.status())
                                                                        : info.status();

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "flag_help.h"
 #include "fmt/format.h"
 #include "grpc/support/log.h"
@@ -199,6 +200,8 @@ std::optional<int> Program::Parse(int argc, char** argv) {
                                                     : parts_->program,
                flags.name);
   gpr_set_log_function(LogFromGrpc);
+  // Built without NDEBUG, as distributions do, Abseil notes the order of all locks that gRPC takes.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   RaiseFileLimit();
   // A reader of our log, or a peer, that went away is no reason to end.
   std::signal(SIGPIPE, SIG_IGN);

@@ -30,6 +30,8 @@ namespace {
 
 constexpr char kUnixPrefix[] = "unix:";
 constexpr absl::Duration kLongestDrain = absl::Hours(24);
+// Threads that stay when their calls have ended, to serve the next ones.
+constexpr int kIdleThreads = 64;
 
 bool IsUnix(const std::string& listen) { return listen.starts_with(kUnixPrefix); }
 
@@ -95,11 +97,14 @@ void SetArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
-  // Handlers run on the threads that poll; when one is taken another takes its place. One queue:
-  // a parked stream must not keep the calls of a queue of its own waiting.
+  // Handlers run on the threads that poll; when the last one is taken another takes its place, and
+  // a thread whose call has ended polls again while no more than MAX_POLLERS do: with few, calls
+  // that park and return together would end their threads and have them made anew all the time.
+  // One queue: a parked stream must not keep the calls of a queue of its own waiting.
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
-  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 4);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS,
+                             std::clamp(options.max_threads / 4, 2, kIdleThreads));
 }
 
 }  // namespace
