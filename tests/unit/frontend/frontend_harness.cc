@@ -109,6 +109,8 @@ Harness::Harness(const std::function<void(frontend::FrontendOptions&)>& change) 
   REQUIRE(mkdtemp(folder.data()) != nullptr);
   folder_ = folder;
   options_.data_dir = folder_ + "/data";
+  // Tests count files.
+  options_.max_packed_bytes = 0;
   options_.disk_reserve_bytes = 0;
   if (change) change(options_);
   Start();
