@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <set>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -85,6 +87,44 @@ absl::Status NotWritable(const std::string& path, int error) {
                                 std::error_code(error, std::generic_category()).message()));
 }
 
+std::string FolderOf(const std::string& full_path) {
+  return full_path.substr(0, full_path.rfind('/'));
+}
+
+// The registry may come with a folder from anywhere: nothing that it says is a path to trust.
+bool IsBelowFolder(const std::string& path) {
+  if (path.empty() || path.front() == '/' || path.find('\0') != std::string::npos) return false;
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    if (path.compare(begin, end - begin, "..") == 0) return false;
+    begin = end + 1;
+  }
+  return true;
+}
+
+std::string TemporaryName(const std::string& run, uint64_t number) {
+  return fmt::format(".histeq-{}-{}.part", run, number);
+}
+
+// Whether TemporaryName can have given it.
+bool IsTemporaryName(const std::string& name) {
+  constexpr std::string_view kPrefix = ".histeq-";
+  constexpr std::string_view kSuffix = ".part";
+  constexpr size_t kRunDigits = 32;
+  const std::string_view all = name;
+  if (all.size() <= kPrefix.size() + kRunDigits + 1 + kSuffix.size() ||
+      all.substr(0, kPrefix.size()) != kPrefix ||
+      all.substr(all.size() - kSuffix.size()) != kSuffix) {
+    return false;
+  }
+  const std::string_view run = all.substr(kPrefix.size(), kRunDigits);
+  std::string_view number = all.substr(kPrefix.size() + kRunDigits);
+  number.remove_suffix(kSuffix.size());
+  return run.find_first_not_of("0123456789abcdef") == std::string_view::npos &&
+         number.front() == '-' &&
+         number.find_first_not_of("0123456789", 1) == std::string_view::npos;
+}
+
 absl::Status Exists(const std::string& path) {
   return StoreError(absl::StatusCode::kAlreadyExists, "OUTPUT_EXISTS",
                     path + " exists already; --force replaces it");
@@ -140,8 +180,14 @@ struct ClaimRegistry::Parts {
 
   int64_t NowMs() const { return absl::ToUnixMillis(options.clock.Now()); }
 
-  std::string FullPath(const std::string& path) const {
-    return path.starts_with('/') ? path : folder + "/" + path;
+  std::string FullPath(const std::string& path) const { return folder + "/" + path; }
+
+  // Where the temporary file of an output is, by what a row says; empty: nowhere. In the output's
+  // folder as it is now, which may have been moved since; a row of an older program has a path.
+  std::string TemporaryPath(const std::string& path, const std::string& recorded) const {
+    const std::string name = recorded.substr(recorded.rfind('/') + 1);
+    if (!IsBelowFolder(path) || !IsTemporaryName(name)) return "";
+    return FolderOf(FullPath(path)) + "/" + name;
   }
 
   absl::Status Unusable(const absl::Status& why) const {
@@ -226,8 +272,9 @@ absl::Status ClaimRegistry::Parts::EndRun(const std::string& id) {
   }
   for (const Left& left : all) {
     const std::string full = FullPath(left.path);
-    unlink(left.temporary.c_str());
-    const std::optional<FileFacts> file = FactsOf(full);
+    const std::string temporary = TemporaryPath(left.path, left.temporary);
+    if (!temporary.empty()) unlink(temporary.c_str());
+    const std::optional<FileFacts> file = IsBelowFolder(left.path) ? FactsOf(full) : std::nullopt;
     if (left.size.has_value() && file.has_value() && file->regular && file->size == *left.size &&
         DigestOfFile(full) == left.sha256) {
       HISTEQ_ASSIGN_OR_RETURN(Statement mark, database->Prepare(kMark));
@@ -312,6 +359,11 @@ absl::StatusOr<std::vector<ClaimedOutput>> ClaimRegistry::Claim(
     std::span<const WantedOutput> wanted, bool anew) {
   Parts& parts = *parts_;
   std::lock_guard lock(parts.mutex);
+  for (const WantedOutput& output : wanted) {
+    if (IsBelowFolder(output.path)) continue;
+    return StoreError(absl::StatusCode::kInvalidArgument, "BAD_OUTPUT",
+                      fmt::format("{} is not below {}", output.path, parts.folder));
+  }
   std::vector<ClaimedOutput> claimed(wanted.size());
   const auto claim = [&]() -> absl::Status {
     Parts::Transaction transaction(parts);
@@ -330,9 +382,8 @@ absl::StatusOr<std::vector<ClaimedOutput>> ClaimRegistry::Claim(
     HISTEQ_RETURN_IF_ERROR(parts.Enter());
     for (size_t i = 0; i < wanted.size(); ++i) {
       if (claimed[i].standing != OutputStanding::kMine) continue;
-      const std::string full = parts.FullPath(wanted[i].path);
-      claimed[i].temporary = fmt::format("{}/.histeq-{}-{}.part", full.substr(0, full.rfind('/')),
-                                         parts.run, parts.next_temporary++);
+      const std::string temporary = TemporaryName(parts.run, parts.next_temporary++);
+      claimed[i].temporary = FolderOf(parts.FullPath(wanted[i].path)) + "/" + temporary;
       HISTEQ_ASSIGN_OR_RETURN(
           Statement statement,
           parts.database->Prepare(
@@ -342,7 +393,7 @@ absl::StatusOr<std::vector<ClaimedOutput>> ClaimRegistry::Claim(
               "new_key = excluded.new_key"));
       HISTEQ_RETURN_IF_ERROR(statement.Bind(wanted[i].path)
                                  .Bind(parts.run)
-                                 .Bind(claimed[i].temporary)
+                                 .Bind(temporary)
                                  .Bind(int64_t{may_replace[i]})
                                  .Bind(wanted[i].key)
                                  .Run());
@@ -379,7 +430,8 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
         return StoreError(absl::StatusCode::kAborted, "CLAIM_LOST",
                           "this command was taken for dead, and its claim on the output is gone");
       }
-      claims[i] = {statement.Bytes(0), statement.Int(1) != 0};
+      claims[i] = {parts.TemporaryPath(finished[i].path, statement.Bytes(0)),
+                   statement.Int(1) != 0};
     }
     return transaction.Commit();
   };
@@ -424,7 +476,8 @@ absl::Status ClaimRegistry::GiveUp(std::span<const std::string> paths) {
           parts.database->Prepare("SELECT temporary FROM outputs WHERE path = ? AND run = ?"));
       HISTEQ_ASSIGN_OR_RETURN(const bool mine, row.Bind(path).Bind(parts.run).Step());
       if (!mine) continue;
-      unlink(row.Bytes(0).c_str());
+      const std::string temporary = parts.TemporaryPath(path, row.Bytes(0));
+      if (!temporary.empty()) unlink(temporary.c_str());
     }
     HISTEQ_ASSIGN_OR_RETURN(Statement release, parts.database->Prepare(kRelease));
     HISTEQ_RETURN_IF_ERROR(release.Bind(path).Bind(parts.run).Run());
