@@ -57,6 +57,7 @@ constexpr char kMark[] =
 struct FileFacts {
   int64_t size = 0;
   int64_t mtime_ns = 0;
+  ino_t inode = 0;
   bool regular = false;
 };
 
@@ -65,6 +66,7 @@ std::optional<FileFacts> FactsOf(const std::string& path) {
   if (lstat(path.c_str(), &file) != 0) return std::nullopt;
   return FileFacts{.size = file.st_size,
                    .mtime_ns = file.st_mtim.tv_sec * 1'000'000'000 + file.st_mtim.tv_nsec,
+                   .inode = file.st_ino,
                    .regular = S_ISREG(file.st_mode)};
 }
 
@@ -214,6 +216,7 @@ struct ClaimRegistry::Parts {
   }
 
   absl::StatusOr<OutputStanding> Look(const WantedOutput& wanted, bool anew, bool& may_replace);
+  absl::Status Settle(const std::string& id, const std::string& path);
   absl::Status EndRun(const std::string& id);
   absl::StatusOr<int> SweepLocked();
 
@@ -250,40 +253,55 @@ absl::StatusOr<OutputStanding> ClaimRegistry::Parts::Look(const WantedOutput& wa
   return may_replace ? OutputStanding::kMine : OutputStanding::kOccupied;
 }
 
+// In a transaction: how the claim of a run on `path` ends that was not marked. An output that has
+// its name already is marked; else its temporary file goes.
+absl::Status ClaimRegistry::Parts::Settle(const std::string& id, const std::string& path) {
+  std::string temporary;
+  std::optional<int64_t> size;
+  std::string sha256;
+  {
+    HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                            database->Prepare("SELECT temporary, new_size, new_sha256 FROM outputs "
+                                              "WHERE path = ? AND run = ?"));
+    HISTEQ_ASSIGN_OR_RETURN(const bool known, row.Bind(path).Bind(id).Step());
+    if (!known) return absl::OkStatus();
+    temporary = TemporaryPath(path, row.Bytes(0));
+    size = row.OptionalInt(1);
+    sha256 = row.Bytes(2);
+  }
+  if (size.has_value() && IsBelowFolder(path)) {
+    const std::string full = FullPath(path);
+    const std::optional<FileFacts> file = FactsOf(full);
+    // With a temporary file that is another, the one under the name is somebody else's.
+    const bool named = file.has_value() && (temporary.empty() || !FactsOf(temporary).has_value() ||
+                                            FactsOf(temporary)->inode == file->inode);
+    if (named && file->regular && file->size == *size && DigestOfFile(full) == sha256) {
+      HISTEQ_ASSIGN_OR_RETURN(Statement mark, database->Prepare(kMark));
+      HISTEQ_RETURN_IF_ERROR(mark.Bind(file->mtime_ns).Bind(path).Bind(id).Run());
+      if (!temporary.empty()) unlink(temporary.c_str());
+      return absl::OkStatus();
+    }
+  }
+  HISTEQ_ASSIGN_OR_RETURN(Statement release, database->Prepare(kRelease));
+  HISTEQ_RETURN_IF_ERROR(release.Bind(path).Bind(id).Run());
+  if (!temporary.empty()) unlink(temporary.c_str());
+  return absl::OkStatus();
+}
+
 // In a transaction.
 absl::Status ClaimRegistry::Parts::EndRun(const std::string& id) {
-  struct Left {
-    std::string path, temporary;
-    std::optional<int64_t> size;
-    std::string sha256;
-  };
-  std::vector<Left> all;
+  std::vector<std::string> paths;
   {
-    HISTEQ_ASSIGN_OR_RETURN(
-        Statement row,
-        database->Prepare("SELECT path, temporary, new_size, new_sha256 FROM outputs "
-                          "WHERE run = ?"));
+    HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                            database->Prepare("SELECT path FROM outputs WHERE run = ?"));
     row.Bind(id);
     for (;;) {
       HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
       if (!more) break;
-      all.push_back({row.Bytes(0), row.Bytes(1), row.OptionalInt(2), row.Bytes(3)});
+      paths.push_back(row.Bytes(0));
     }
   }
-  for (const Left& left : all) {
-    const std::string full = FullPath(left.path);
-    const std::string temporary = TemporaryPath(left.path, left.temporary);
-    if (!temporary.empty()) unlink(temporary.c_str());
-    const std::optional<FileFacts> file = IsBelowFolder(left.path) ? FactsOf(full) : std::nullopt;
-    if (left.size.has_value() && file.has_value() && file->regular && file->size == *left.size &&
-        DigestOfFile(full) == left.sha256) {
-      HISTEQ_ASSIGN_OR_RETURN(Statement mark, database->Prepare(kMark));
-      HISTEQ_RETURN_IF_ERROR(mark.Bind(file->mtime_ns).Bind(left.path).Bind(id).Run());
-      continue;
-    }
-    HISTEQ_ASSIGN_OR_RETURN(Statement release, database->Prepare(kRelease));
-    HISTEQ_RETURN_IF_ERROR(release.Bind(left.path).Bind(id).Run());
-  }
+  for (const std::string& path : paths) HISTEQ_RETURN_IF_ERROR(Settle(id, path));
   HISTEQ_ASSIGN_OR_RETURN(Statement gone, database->Prepare("DELETE FROM runs WHERE id = ?"));
   return gone.Bind(id).Run();
 }
@@ -412,6 +430,7 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
     bool may_replace = false;
   };
   std::vector<Claimed> claims(finished.size());
+  bool lost = false;
   // First what it is to be: whoever finds it under its name after a crash can tell.
   const auto announce = [&]() -> absl::Status {
     Parts::Transaction transaction(parts);
@@ -427,6 +446,7 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
           .Bind(parts.run);
       HISTEQ_ASSIGN_OR_RETURN(const bool mine, statement.Step());
       if (!mine) {
+        lost = true;
         return StoreError(absl::StatusCode::kAborted, "CLAIM_LOST",
                           "this command was taken for dead, and its claim on the output is gone");
       }
@@ -435,7 +455,9 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
     }
     return transaction.Commit();
   };
-  HISTEQ_RETURN_IF_ERROR(announce());
+  if (const absl::Status status = announce(); !status.ok()) {
+    return lost ? status : parts.Unusable(status);
+  }
   absl::Status first_error;
   std::vector<const FinishedOutput*> named;
   for (size_t i = 0; i < finished.size(); ++i) {
@@ -460,29 +482,23 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
     }
     return transaction.Commit();
   };
-  HISTEQ_RETURN_IF_ERROR(mark());
+  // What is announced stays so: GiveUp, the end of this run or a later one marks it.
+  if (const absl::Status status = mark(); !status.ok()) return parts.Unusable(status);
   return first_error;
 }
 
 absl::Status ClaimRegistry::GiveUp(std::span<const std::string> paths) {
   Parts& parts = *parts_;
   std::lock_guard lock(parts.mutex);
-  Parts::Transaction transaction(parts);
-  HISTEQ_RETURN_IF_ERROR(transaction.Begin());
-  for (const std::string& path : paths) {
-    {
-      HISTEQ_ASSIGN_OR_RETURN(
-          Statement row,
-          parts.database->Prepare("SELECT temporary FROM outputs WHERE path = ? AND run = ?"));
-      HISTEQ_ASSIGN_OR_RETURN(const bool mine, row.Bind(path).Bind(parts.run).Step());
-      if (!mine) continue;
-      const std::string temporary = parts.TemporaryPath(path, row.Bytes(0));
-      if (!temporary.empty()) unlink(temporary.c_str());
+  const auto give_up = [&]() -> absl::Status {
+    Parts::Transaction transaction(parts);
+    HISTEQ_RETURN_IF_ERROR(transaction.Begin());
+    for (const std::string& path : paths) {
+      HISTEQ_RETURN_IF_ERROR(parts.Settle(parts.run, path));
     }
-    HISTEQ_ASSIGN_OR_RETURN(Statement release, parts.database->Prepare(kRelease));
-    HISTEQ_RETURN_IF_ERROR(release.Bind(path).Bind(parts.run).Run());
-  }
-  return transaction.Commit();
+    return transaction.Commit();
+  };
+  return parts.Unusable(give_up());
 }
 
 absl::StatusOr<std::optional<OutputRecord>> ClaimRegistry::Find(const std::string& path) {

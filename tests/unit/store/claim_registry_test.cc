@@ -241,6 +241,32 @@ TEST_CASE("a process that died between the name and its last mark has made the o
   }
 }
 
+TEST_CASE("an output whose last mark fails is known all the same") {
+  const Folder folder;
+  auto registry = Open(folder);
+  const ClaimedOutput claimed = ClaimOne(*registry, "a.jpg", "key");
+  folder.Write(claimed.temporary, "bytes");
+  Tamper(folder,
+         "CREATE TRIGGER full BEFORE UPDATE OF times_made ON outputs "
+         "WHEN new.times_made > old.times_made BEGIN SELECT RAISE(ABORT, 'full'); END");
+  const absl::Status finished = FinishOne(*registry, "a.jpg", "bytes");
+  CHECK(ReasonOf(finished) == "REGISTRY_UNUSABLE");
+  const std::string names[] = {"a.jpg"};
+  SECTION("given up while it still fails, and found by a later run") {
+    CHECK(ReasonOf(registry->GiveUp(names)) == "REGISTRY_UNUSABLE");
+    registry.reset();
+    Tamper(folder, "DROP TRIGGER full; UPDATE runs SET start_ticks = start_ticks + 1");
+  }
+  SECTION("given up once it can be written again") {
+    Tamper(folder, "DROP TRIGGER full");
+    CHECK(registry->GiveUp(names).ok());
+  }
+  registry = Open(folder);
+  CHECK(ClaimOne(*registry, "a.jpg", "key").standing == OutputStanding::kThere);
+  CHECK((*registry->Find("a.jpg"))->times_made == 1);
+  CHECK(Names(folder) == std::set<std::string>{"a.jpg"});
+}
+
 TEST_CASE("the lease of another machine's run runs out, unless it is renewed") {
   const Folder folder;
   TestClock clock;
@@ -273,6 +299,15 @@ TEST_CASE("files of others stay") {
   const std::string names[] = {"b.jpg"};
   REQUIRE(registry->GiveUp(names).ok());
   CHECK(Names(folder) == std::set<std::string>{"a.jpg", "b.jpg"});
+  // Even when it holds the same.
+  const ClaimedOutput same = ClaimOne(*registry, "same.jpg", "key");
+  folder.Write(same.temporary, "bytes");
+  folder.Write(folder.File("same.jpg"), "bytes");
+  CHECK(ReasonOf(FinishOne(*registry, "same.jpg", "bytes")) == "OUTPUT_EXISTS");
+  const std::string same_names[] = {"same.jpg"};
+  REQUIRE(registry->GiveUp(same_names).ok());
+  CHECK(ClaimOne(*registry, "same.jpg", "key").standing == OutputStanding::kOccupied);
+  CHECK(Names(folder) == std::set<std::string>{"a.jpg", "b.jpg", "same.jpg"});
 
   // One that was made here, and then changed.
   Make(folder, *registry, "c.jpg", "key", "bytes");

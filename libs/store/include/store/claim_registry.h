@@ -113,10 +113,14 @@ class ClaimRegistry {
   // Gives claimed outputs their names, by rename.
   // - ABORTED CLAIM_LOST: this run was taken for dead, and another may make them now.
   // - ALREADY_EXISTS OUTPUT_EXISTS: a file of that name came meanwhile; it stays.
-  // - FAILED_PRECONDITION OUTPUT_NOT_WRITABLE.
+  // - FAILED_PRECONDITION OUTPUT_NOT_WRITABLE; REGISTRY_UNUSABLE: an output may have its name all
+  // the
+  //   same, and is known by it once GiveUp, the end of this run or a later one can write that down.
   absl::Status Finish(std::span<const FinishedOutput> finished);
 
-  // Takes claims back and removes their temporary files.
+  // Takes claims back and removes their temporary files; outputs that have their names are marked
+  // as made.
+  // - FAILED_PRECONDITION REGISTRY_UNUSABLE: for the end of this run, or a later one, to do.
   absl::Status GiveUp(std::span<const std::string> paths);
 
   // What is known of an output that was made; nothing when it was not.
