@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <set>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -55,6 +57,7 @@ constexpr char kMark[] =
 struct FileFacts {
   int64_t size = 0;
   int64_t mtime_ns = 0;
+  ino_t inode = 0;
   bool regular = false;
 };
 
@@ -63,6 +66,7 @@ std::optional<FileFacts> FactsOf(const std::string& path) {
   if (lstat(path.c_str(), &file) != 0) return std::nullopt;
   return FileFacts{.size = file.st_size,
                    .mtime_ns = file.st_mtim.tv_sec * 1'000'000'000 + file.st_mtim.tv_nsec,
+                   .inode = file.st_ino,
                    .regular = S_ISREG(file.st_mode)};
 }
 
@@ -83,6 +87,44 @@ absl::Status NotWritable(const std::string& path, int error) {
   return StoreError(absl::StatusCode::kFailedPrecondition, "OUTPUT_NOT_WRITABLE",
                     fmt::format("{} cannot be written: {}", path,
                                 std::error_code(error, std::generic_category()).message()));
+}
+
+std::string FolderOf(const std::string& full_path) {
+  return full_path.substr(0, full_path.rfind('/'));
+}
+
+// The registry may come with a folder from anywhere: nothing that it says is a path to trust.
+bool IsBelowFolder(const std::string& path) {
+  if (path.empty() || path.front() == '/' || path.find('\0') != std::string::npos) return false;
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    if (path.compare(begin, end - begin, "..") == 0) return false;
+    begin = end + 1;
+  }
+  return true;
+}
+
+std::string TemporaryName(const std::string& run, uint64_t number) {
+  return fmt::format(".histeq-{}-{}.part", run, number);
+}
+
+// Whether TemporaryName can have given it.
+bool IsTemporaryName(const std::string& name) {
+  constexpr std::string_view kPrefix = ".histeq-";
+  constexpr std::string_view kSuffix = ".part";
+  constexpr size_t kRunDigits = 32;
+  const std::string_view all = name;
+  if (all.size() <= kPrefix.size() + kRunDigits + 1 + kSuffix.size() ||
+      all.substr(0, kPrefix.size()) != kPrefix ||
+      all.substr(all.size() - kSuffix.size()) != kSuffix) {
+    return false;
+  }
+  const std::string_view run = all.substr(kPrefix.size(), kRunDigits);
+  std::string_view number = all.substr(kPrefix.size() + kRunDigits);
+  number.remove_suffix(kSuffix.size());
+  return run.find_first_not_of("0123456789abcdef") == std::string_view::npos &&
+         number.front() == '-' &&
+         number.find_first_not_of("0123456789", 1) == std::string_view::npos;
 }
 
 absl::Status Exists(const std::string& path) {
@@ -140,8 +182,14 @@ struct ClaimRegistry::Parts {
 
   int64_t NowMs() const { return absl::ToUnixMillis(options.clock.Now()); }
 
-  std::string FullPath(const std::string& path) const {
-    return path.starts_with('/') ? path : folder + "/" + path;
+  std::string FullPath(const std::string& path) const { return folder + "/" + path; }
+
+  // Where the temporary file of an output is, by what a row says; empty: nowhere. In the output's
+  // folder as it is now, which may have been moved since; a row of an older program has a path.
+  std::string TemporaryPath(const std::string& path, const std::string& recorded) const {
+    const std::string name = recorded.substr(recorded.rfind('/') + 1);
+    if (!IsBelowFolder(path) || !IsTemporaryName(name)) return "";
+    return FolderOf(FullPath(path)) + "/" + name;
   }
 
   absl::Status Unusable(const absl::Status& why) const {
@@ -168,6 +216,7 @@ struct ClaimRegistry::Parts {
   }
 
   absl::StatusOr<OutputStanding> Look(const WantedOutput& wanted, bool anew, bool& may_replace);
+  absl::Status Settle(const std::string& id, const std::string& path);
   absl::Status EndRun(const std::string& id);
   absl::StatusOr<int> SweepLocked();
 
@@ -204,39 +253,55 @@ absl::StatusOr<OutputStanding> ClaimRegistry::Parts::Look(const WantedOutput& wa
   return may_replace ? OutputStanding::kMine : OutputStanding::kOccupied;
 }
 
+// In a transaction: how the claim of a run on `path` ends that was not marked. An output that has
+// its name already is marked; else its temporary file goes.
+absl::Status ClaimRegistry::Parts::Settle(const std::string& id, const std::string& path) {
+  std::string temporary;
+  std::optional<int64_t> size;
+  std::string sha256;
+  {
+    HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                            database->Prepare("SELECT temporary, new_size, new_sha256 FROM outputs "
+                                              "WHERE path = ? AND run = ?"));
+    HISTEQ_ASSIGN_OR_RETURN(const bool known, row.Bind(path).Bind(id).Step());
+    if (!known) return absl::OkStatus();
+    temporary = TemporaryPath(path, row.Bytes(0));
+    size = row.OptionalInt(1);
+    sha256 = row.Bytes(2);
+  }
+  if (size.has_value() && IsBelowFolder(path)) {
+    const std::string full = FullPath(path);
+    const std::optional<FileFacts> file = FactsOf(full);
+    // With a temporary file that is another, the one under the name is somebody else's.
+    const bool named = file.has_value() && (temporary.empty() || !FactsOf(temporary).has_value() ||
+                                            FactsOf(temporary)->inode == file->inode);
+    if (named && file->regular && file->size == *size && DigestOfFile(full) == sha256) {
+      HISTEQ_ASSIGN_OR_RETURN(Statement mark, database->Prepare(kMark));
+      HISTEQ_RETURN_IF_ERROR(mark.Bind(file->mtime_ns).Bind(path).Bind(id).Run());
+      if (!temporary.empty()) unlink(temporary.c_str());
+      return absl::OkStatus();
+    }
+  }
+  HISTEQ_ASSIGN_OR_RETURN(Statement release, database->Prepare(kRelease));
+  HISTEQ_RETURN_IF_ERROR(release.Bind(path).Bind(id).Run());
+  if (!temporary.empty()) unlink(temporary.c_str());
+  return absl::OkStatus();
+}
+
 // In a transaction.
 absl::Status ClaimRegistry::Parts::EndRun(const std::string& id) {
-  struct Left {
-    std::string path, temporary;
-    std::optional<int64_t> size;
-    std::string sha256;
-  };
-  std::vector<Left> all;
+  std::vector<std::string> paths;
   {
-    HISTEQ_ASSIGN_OR_RETURN(
-        Statement row,
-        database->Prepare("SELECT path, temporary, new_size, new_sha256 FROM outputs "
-                          "WHERE run = ?"));
+    HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                            database->Prepare("SELECT path FROM outputs WHERE run = ?"));
     row.Bind(id);
     for (;;) {
       HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
       if (!more) break;
-      all.push_back({row.Bytes(0), row.Bytes(1), row.OptionalInt(2), row.Bytes(3)});
+      paths.push_back(row.Bytes(0));
     }
   }
-  for (const Left& left : all) {
-    const std::string full = FullPath(left.path);
-    unlink(left.temporary.c_str());
-    const std::optional<FileFacts> file = FactsOf(full);
-    if (left.size.has_value() && file.has_value() && file->regular && file->size == *left.size &&
-        DigestOfFile(full) == left.sha256) {
-      HISTEQ_ASSIGN_OR_RETURN(Statement mark, database->Prepare(kMark));
-      HISTEQ_RETURN_IF_ERROR(mark.Bind(file->mtime_ns).Bind(left.path).Bind(id).Run());
-      continue;
-    }
-    HISTEQ_ASSIGN_OR_RETURN(Statement release, database->Prepare(kRelease));
-    HISTEQ_RETURN_IF_ERROR(release.Bind(left.path).Bind(id).Run());
-  }
+  for (const std::string& path : paths) HISTEQ_RETURN_IF_ERROR(Settle(id, path));
   HISTEQ_ASSIGN_OR_RETURN(Statement gone, database->Prepare("DELETE FROM runs WHERE id = ?"));
   return gone.Bind(id).Run();
 }
@@ -312,6 +377,11 @@ absl::StatusOr<std::vector<ClaimedOutput>> ClaimRegistry::Claim(
     std::span<const WantedOutput> wanted, bool anew) {
   Parts& parts = *parts_;
   std::lock_guard lock(parts.mutex);
+  for (const WantedOutput& output : wanted) {
+    if (IsBelowFolder(output.path)) continue;
+    return StoreError(absl::StatusCode::kInvalidArgument, "BAD_OUTPUT",
+                      fmt::format("{} is not below {}", output.path, parts.folder));
+  }
   std::vector<ClaimedOutput> claimed(wanted.size());
   const auto claim = [&]() -> absl::Status {
     Parts::Transaction transaction(parts);
@@ -330,9 +400,8 @@ absl::StatusOr<std::vector<ClaimedOutput>> ClaimRegistry::Claim(
     HISTEQ_RETURN_IF_ERROR(parts.Enter());
     for (size_t i = 0; i < wanted.size(); ++i) {
       if (claimed[i].standing != OutputStanding::kMine) continue;
-      const std::string full = parts.FullPath(wanted[i].path);
-      claimed[i].temporary = fmt::format("{}/.histeq-{}-{}.part", full.substr(0, full.rfind('/')),
-                                         parts.run, parts.next_temporary++);
+      const std::string temporary = TemporaryName(parts.run, parts.next_temporary++);
+      claimed[i].temporary = FolderOf(parts.FullPath(wanted[i].path)) + "/" + temporary;
       HISTEQ_ASSIGN_OR_RETURN(
           Statement statement,
           parts.database->Prepare(
@@ -342,7 +411,7 @@ absl::StatusOr<std::vector<ClaimedOutput>> ClaimRegistry::Claim(
               "new_key = excluded.new_key"));
       HISTEQ_RETURN_IF_ERROR(statement.Bind(wanted[i].path)
                                  .Bind(parts.run)
-                                 .Bind(claimed[i].temporary)
+                                 .Bind(temporary)
                                  .Bind(int64_t{may_replace[i]})
                                  .Bind(wanted[i].key)
                                  .Run());
@@ -361,6 +430,7 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
     bool may_replace = false;
   };
   std::vector<Claimed> claims(finished.size());
+  bool lost = false;
   // First what it is to be: whoever finds it under its name after a crash can tell.
   const auto announce = [&]() -> absl::Status {
     Parts::Transaction transaction(parts);
@@ -376,14 +446,18 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
           .Bind(parts.run);
       HISTEQ_ASSIGN_OR_RETURN(const bool mine, statement.Step());
       if (!mine) {
+        lost = true;
         return StoreError(absl::StatusCode::kAborted, "CLAIM_LOST",
                           "this command was taken for dead, and its claim on the output is gone");
       }
-      claims[i] = {statement.Bytes(0), statement.Int(1) != 0};
+      claims[i] = {parts.TemporaryPath(finished[i].path, statement.Bytes(0)),
+                   statement.Int(1) != 0};
     }
     return transaction.Commit();
   };
-  HISTEQ_RETURN_IF_ERROR(announce());
+  if (const absl::Status status = announce(); !status.ok()) {
+    return lost ? status : parts.Unusable(status);
+  }
   absl::Status first_error;
   std::vector<const FinishedOutput*> named;
   for (size_t i = 0; i < finished.size(); ++i) {
@@ -408,28 +482,23 @@ absl::Status ClaimRegistry::Finish(std::span<const FinishedOutput> finished) {
     }
     return transaction.Commit();
   };
-  HISTEQ_RETURN_IF_ERROR(mark());
+  // What is announced stays so: GiveUp, the end of this run or a later one marks it.
+  if (const absl::Status status = mark(); !status.ok()) return parts.Unusable(status);
   return first_error;
 }
 
 absl::Status ClaimRegistry::GiveUp(std::span<const std::string> paths) {
   Parts& parts = *parts_;
   std::lock_guard lock(parts.mutex);
-  Parts::Transaction transaction(parts);
-  HISTEQ_RETURN_IF_ERROR(transaction.Begin());
-  for (const std::string& path : paths) {
-    {
-      HISTEQ_ASSIGN_OR_RETURN(
-          Statement row,
-          parts.database->Prepare("SELECT temporary FROM outputs WHERE path = ? AND run = ?"));
-      HISTEQ_ASSIGN_OR_RETURN(const bool mine, row.Bind(path).Bind(parts.run).Step());
-      if (!mine) continue;
-      unlink(row.Bytes(0).c_str());
+  const auto give_up = [&]() -> absl::Status {
+    Parts::Transaction transaction(parts);
+    HISTEQ_RETURN_IF_ERROR(transaction.Begin());
+    for (const std::string& path : paths) {
+      HISTEQ_RETURN_IF_ERROR(parts.Settle(parts.run, path));
     }
-    HISTEQ_ASSIGN_OR_RETURN(Statement release, parts.database->Prepare(kRelease));
-    HISTEQ_RETURN_IF_ERROR(release.Bind(path).Bind(parts.run).Run());
-  }
-  return transaction.Commit();
+    return transaction.Commit();
+  };
+  return parts.Unusable(give_up());
 }
 
 absl::StatusOr<std::optional<OutputRecord>> ClaimRegistry::Find(const std::string& path) {

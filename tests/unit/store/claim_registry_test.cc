@@ -11,6 +11,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <set>
 #include <thread>
 
@@ -36,6 +37,10 @@ struct Folder {
   std::string File(const std::string& name) const { return path + "/" + name; }
   void Write(const std::string& file, const std::string& bytes) const {
     std::ofstream(file, std::ios::binary) << bytes;
+  }
+  std::string Read(const std::string& name) const {
+    std::ifstream file(File(name), std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
   }
   std::string path;
 };
@@ -157,16 +162,73 @@ TEST_CASE("what a dead process left is removed, and its claims are free") {
   CHECK((*registry->Find("a.jpg"))->times_made == 1);
 }
 
+// Writes into the registry as anybody could.
+void Tamper(const Folder& folder, const std::string& sql) {
+  sqlite3* database = nullptr;
+  REQUIRE(sqlite3_open(folder.File(".histeq.sqlite").c_str(), &database) == SQLITE_OK);
+  REQUIRE(sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  sqlite3_close(database);
+}
+
+TEST_CASE("a registry that came with a folder removes nothing of others") {
+  const Folder folder;
+  std::filesystem::create_directory(folder.File("sub"));
+  const std::string part = ".histeq-" + std::string(32, 'a') + "-7.part";
+  for (const std::string& name : {std::string("victim"), std::string("sub/victim"), part}) {
+    folder.Write(folder.File(name), "precious");
+  }
+  Folder inner;
+  { const auto registry = Open(inner); }
+  const auto row = [&](const std::string& path, const std::string& temporary) {
+    Tamper(inner,
+           "INSERT OR IGNORE INTO runs VALUES('dead', 'nowhere', 1, 1, 0);"
+           "INSERT INTO outputs(path, run, temporary, new_size, new_sha256) VALUES('" +
+               path + "', 'dead', '" + temporary + "', 8, x'" + ToHex(DigestOf("precious")) + "')");
+  };
+  inner.Write(inner.File("notes.txt"), "precious");
+  inner.Write(inner.File(".histeq-" + std::string(31, 'a') + "-7.part"), "precious");
+  inner.Write(inner.File(part), "half");
+  row("a.jpg", folder.File("victim"));
+  row("b.jpg", "notes.txt");
+  row("c.jpg", ".histeq-" + std::string(31, 'a') + "-7.part");
+  row("../" + std::filesystem::path(folder.path).filename().string() + "/d.jpg", part);
+  row(folder.File("e.jpg"), part);
+  row("sub/../../f.jpg", folder.File("sub/victim"));
+  // What is ours goes: also of a folder that was moved, or of an older program.
+  row("g.jpg", "/before/it/was/moved/" + part);
+  const auto registry = Open(inner);
+  CHECK(folder.Read("victim") == "precious");
+  CHECK(folder.Read("sub/victim") == "precious");
+  CHECK(folder.Read(part) == "precious");
+  CHECK(Names(inner) ==
+        std::set<std::string>{"notes.txt", ".histeq-" + std::string(31, 'a') + "-7.part"});
+  for (const char* path : {"../a.jpg", "/a.jpg", "sub/..", ""}) {
+    INFO(path);
+    const WantedOutput wanted[] = {{path, "key"}};
+    CHECK(ReasonOf(registry->Claim(wanted, false).status()) == "BAD_OUTPUT");
+  }
+}
+
+TEST_CASE("what a dead process left in a folder that was moved since is removed") {
+  const Folder folder;
+  std::filesystem::create_directory(folder.File("old"));
+  auto dead = ClaimRegistry::Open(folder.File("old"), {.process = GoneProcess()});
+  REQUIRE(dead.ok());
+  const ClaimedOutput claimed = ClaimOne(**dead, "a.jpg", "key");
+  folder.Write(claimed.temporary, "half");
+  std::filesystem::rename(folder.File("old"), folder.File("new"));
+  const auto registry = ClaimRegistry::Open(folder.File("new"), {});
+  REQUIRE(registry.ok());
+  CHECK_FALSE(std::filesystem::exists(
+      folder.File("new") + "/" + std::filesystem::path(claimed.temporary).filename().string()));
+}
+
 TEST_CASE("a process that died between the name and its last mark has made the output") {
   const Folder folder;
   const auto dead = Open(folder, {.process = GoneProcess()});
   ClaimOne(*dead, "a.jpg", "key");
-  sqlite3* database = nullptr;
-  REQUIRE(sqlite3_open(folder.File(".histeq.sqlite").c_str(), &database) == SQLITE_OK);
-  const std::string sql =
-      "UPDATE outputs SET new_size = 5, new_sha256 = x'" + ToHex(DigestOf("bytes")) + "'";
-  REQUIRE(sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
-  sqlite3_close(database);
+  Tamper(folder,
+         "UPDATE outputs SET new_size = 5, new_sha256 = x'" + ToHex(DigestOf("bytes")) + "'");
   SECTION("named") {
     folder.Write(folder.File("a.jpg"), "bytes");
     const auto registry = Open(folder);
@@ -177,6 +239,32 @@ TEST_CASE("a process that died between the name and its last mark has made the o
     const auto registry = Open(folder);
     CHECK(ClaimOne(*registry, "a.jpg", "key").standing == OutputStanding::kMine);
   }
+}
+
+TEST_CASE("an output whose last mark fails is known all the same") {
+  const Folder folder;
+  auto registry = Open(folder);
+  const ClaimedOutput claimed = ClaimOne(*registry, "a.jpg", "key");
+  folder.Write(claimed.temporary, "bytes");
+  Tamper(folder,
+         "CREATE TRIGGER full BEFORE UPDATE OF times_made ON outputs "
+         "WHEN new.times_made > old.times_made BEGIN SELECT RAISE(ABORT, 'full'); END");
+  const absl::Status finished = FinishOne(*registry, "a.jpg", "bytes");
+  CHECK(ReasonOf(finished) == "REGISTRY_UNUSABLE");
+  const std::string names[] = {"a.jpg"};
+  SECTION("given up while it still fails, and found by a later run") {
+    CHECK(ReasonOf(registry->GiveUp(names)) == "REGISTRY_UNUSABLE");
+    registry.reset();
+    Tamper(folder, "DROP TRIGGER full; UPDATE runs SET start_ticks = start_ticks + 1");
+  }
+  SECTION("given up once it can be written again") {
+    Tamper(folder, "DROP TRIGGER full");
+    CHECK(registry->GiveUp(names).ok());
+  }
+  registry = Open(folder);
+  CHECK(ClaimOne(*registry, "a.jpg", "key").standing == OutputStanding::kThere);
+  CHECK((*registry->Find("a.jpg"))->times_made == 1);
+  CHECK(Names(folder) == std::set<std::string>{"a.jpg"});
 }
 
 TEST_CASE("the lease of another machine's run runs out, unless it is renewed") {
@@ -211,6 +299,15 @@ TEST_CASE("files of others stay") {
   const std::string names[] = {"b.jpg"};
   REQUIRE(registry->GiveUp(names).ok());
   CHECK(Names(folder) == std::set<std::string>{"a.jpg", "b.jpg"});
+  // Even when it holds the same.
+  const ClaimedOutput same = ClaimOne(*registry, "same.jpg", "key");
+  folder.Write(same.temporary, "bytes");
+  folder.Write(folder.File("same.jpg"), "bytes");
+  CHECK(ReasonOf(FinishOne(*registry, "same.jpg", "bytes")) == "OUTPUT_EXISTS");
+  const std::string same_names[] = {"same.jpg"};
+  REQUIRE(registry->GiveUp(same_names).ok());
+  CHECK(ClaimOne(*registry, "same.jpg", "key").standing == OutputStanding::kOccupied);
+  CHECK(Names(folder) == std::set<std::string>{"a.jpg", "b.jpg", "same.jpg"});
 
   // One that was made here, and then changed.
   Make(folder, *registry, "c.jpg", "key", "bytes");

@@ -36,7 +36,7 @@ std::optional<bool> IsRunning(const ProcessIdentity& process);
 
 // An output that somebody wants.
 struct WantedOutput {
-  // Below the registry's folder, or absolute.
+  // Below the registry's folder, without "..".
   std::string path;
   // Names the bytes: the source, what is done with it, and the version of the format.
   std::string key;
@@ -79,7 +79,9 @@ struct OutputRecord {
 // - ALREADY_EXISTS OUTPUT_EXISTS; FAILED_PRECONDITION OUTPUT_NOT_WRITABLE.
 absl::Status GiveName(const std::string& from, const std::string& to, bool replaces);
 
-// A SQLite file in the folder of the outputs, shared by all runs that write there. A run is one
+// A SQLite file in the folder of the outputs, shared by all runs that write there. It may come from
+// anywhere together with its folder: whatever it says, no file is removed but temporary files of
+// this program in the folders of their outputs. A run is one
 // object of this class; its claims hold while its lease does, and end at once when its process is
 // gone. Thread-safe.
 class ClaimRegistry {
@@ -105,15 +107,20 @@ class ClaimRegistry {
 
   // The standing of each of `wanted`. Claims all that are to be made, or, when one of them is busy,
   // none. With `anew` outputs that are there are made again, and occupied ones replaced.
+  // - INVALID_ARGUMENT BAD_OUTPUT: a path that is not below the folder.
   absl::StatusOr<std::vector<ClaimedOutput>> Claim(std::span<const WantedOutput> wanted, bool anew);
 
   // Gives claimed outputs their names, by rename.
   // - ABORTED CLAIM_LOST: this run was taken for dead, and another may make them now.
   // - ALREADY_EXISTS OUTPUT_EXISTS: a file of that name came meanwhile; it stays.
-  // - FAILED_PRECONDITION OUTPUT_NOT_WRITABLE.
+  // - FAILED_PRECONDITION OUTPUT_NOT_WRITABLE; REGISTRY_UNUSABLE: an output may have its name all
+  // the
+  //   same, and is known by it once GiveUp, the end of this run or a later one can write that down.
   absl::Status Finish(std::span<const FinishedOutput> finished);
 
-  // Takes claims back and removes their temporary files.
+  // Takes claims back and removes their temporary files; outputs that have their names are marked
+  // as made.
+  // - FAILED_PRECONDITION REGISTRY_UNUSABLE: for the end of this run, or a later one, to do.
   absl::Status GiveUp(std::span<const std::string> paths);
 
   // What is known of an output that was made; nothing when it was not.
