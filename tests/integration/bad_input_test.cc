@@ -61,7 +61,8 @@ struct Services {
     CHECK(cluster.frontend().Running());
   }
 
-  Cluster cluster;
+  // Files are counted here.
+  Cluster cluster{{"--max-packed-size", "0"}};
   FrontendClient client;
 };
 

@@ -467,9 +467,11 @@ absl::Status UpdateJob(Database& db, const JobRecord& job, JobState state, uint6
 }
 
 absl::Status UpdateSourceOfJob(Database& db, const JobRecord& job) {
-  HISTEQ_ASSIGN_OR_RETURN(Statement statement,
-                          db.Prepare("UPDATE jobs SET image_id = ?, image_name = ?, storage = ?, "
-                                     "results = ? WHERE id = ? AND state = 1"));
+  // A pause was meant for the place where it was.
+  HISTEQ_ASSIGN_OR_RETURN(
+      Statement statement,
+      db.Prepare("UPDATE jobs SET image_id = ?, image_name = ?, storage = ?, results = ?, "
+                 "not_before = 0 WHERE id = ? AND state = 1"));
   return statement.Bind(job.image_id)
       .Bind(job.image_name)
       .Bind(job.storage)
@@ -618,19 +620,21 @@ absl::StatusOr<std::vector<std::string>> ListIds(Database& db, const char* sql,
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> FindImagesAsking(Database& db, const std::string& job_id) {
-  return ListIds(db,
-                 "SELECT image_id FROM requests WHERE job_id = ?1 AND taken_back = 0 UNION SELECT "
-                 "j.image_id FROM waits w JOIN jobs j ON j.id = w.job_id WHERE w.maker_id = ?1",
-                 job_id);
+  return ListIds(
+      db,
+      "SELECT image_id FROM requests WHERE job_id = ?1 AND taken_back = 0 UNION ALL SELECT "
+      "j.image_id FROM waits w JOIN jobs j ON j.id = w.job_id WHERE w.maker_id = ?1",
+      job_id);
 }
 
 absl::StatusOr<std::vector<std::string>> FindImagesRefreshed(Database& db,
                                                              const std::string& job_id) {
-  return ListIds(db,
-                 "SELECT image_id FROM requests WHERE taken_back = 0 AND job_id IN (SELECT ?1 "
-                 "UNION SELECT w.job_id FROM waits w JOIN jobs j ON j.id = w.job_id WHERE "
-                 "w.maker_id = ?1 AND j.refresh = 1)",
-                 job_id);
+  return ListIds(
+      db,
+      "SELECT image_id FROM requests WHERE job_id = ?1 AND taken_back = 0 UNION ALL SELECT "
+      "r.image_id FROM waits w JOIN jobs j ON j.id = w.job_id JOIN requests r ON r.job_id "
+      "= j.id WHERE w.maker_id = ?1 AND j.refresh = 1 AND r.taken_back = 0",
+      job_id);
 }
 
 absl::StatusOr<bool> AnyRequest(Database& db, const std::string& job_id) {

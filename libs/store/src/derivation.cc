@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/status_macros.h"
 #include "catalog_rows.h"
@@ -92,7 +95,9 @@ absl::StatusOr<std::optional<std::string>> Derivation::FindMaker(const std::stri
 
 absl::Status Derivation::InsertMaker(const std::string& sha256, const std::string& key,
                                      const std::string& job_id) {
-  HISTEQ_ASSIGN_OR_RETURN(Statement statement, db_.Prepare("INSERT INTO makers VALUES (?, ?, ?)"));
+  HISTEQ_ASSIGN_OR_RETURN(Statement statement,
+                          db_.Prepare("INSERT INTO makers VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
+                                      "SET job_id = excluded.job_id"));
   return statement.BindBlob(sha256).BindBlob(key).Bind(job_id).Run();
 }
 
@@ -106,6 +111,24 @@ absl::StatusOr<bool> Derivation::Waits(const std::string& job_id) {
   HISTEQ_ASSIGN_OR_RETURN(Statement row,
                           db_.Prepare("SELECT 1 FROM waits WHERE job_id = ? LIMIT 1"));
   return row.Bind(job_id).Step();
+}
+
+absl::StatusOr<bool> Derivation::WaitsFor(const std::string& job_id, const std::string& maker_id) {
+  std::vector<std::string> waiting = {maker_id};
+  std::set<std::string> seen;
+  for (size_t next = 0; next < waiting.size(); ++next) {
+    HISTEQ_ASSIGN_OR_RETURN(Statement row,
+                            db_.Prepare("SELECT job_id FROM waits WHERE maker_id = ?"));
+    row.Bind(waiting[next]);
+    while (true) {
+      HISTEQ_ASSIGN_OR_RETURN(const bool more, row.Step());
+      if (!more) break;
+      std::string id = row.Bytes(0);
+      if (id == job_id) return true;
+      if (seen.insert(id).second) waiting.push_back(std::move(id));
+    }
+  }
+  return false;
 }
 
 absl::Status Derivation::PutRow(const std::string& source_image_id, const std::string& sha256,
@@ -189,13 +212,22 @@ absl::Status Derivation::Resolve(JobRecord& job, const ImageRecord& image, const
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (!job.result_image_ids[i].empty()) continue;
     const std::string key = KeyOf(outputs[i], reference);
-    HISTEQ_ASSIGN_OR_RETURN(const auto maker, FindMaker(sha256, key));
+    HISTEQ_ASSIGN_OR_RETURN(auto maker, FindMaker(sha256, key));
     if (maker.has_value() && *maker == job.id) continue;
     // While it is made anew for somebody, the one that is there serves the others.
     const bool made_now = ended != nullptr && ended->state == JobState::kSucceeded;
     if (!job.spec.refresh || (made_now && !maker.has_value())) {
       HISTEQ_ASSIGN_OR_RETURN(job.result_image_ids[i], Take(image, outputs, i, key));
       if (!job.result_image_ids[i].empty()) continue;
+    }
+    if (maker.has_value()) {
+      // One that waits for this job, and so does not run, gives up to it what both want: a
+      // reference image that became another one since has made that one output.
+      HISTEQ_ASSIGN_OR_RETURN(const bool circle, WaitsFor(*maker, job.id));
+      if (circle) {
+        HISTEQ_RETURN_IF_ERROR(InsertWait(job.id, *maker));
+        maker.reset();
+      }
     }
     if (maker.has_value()) {
       HISTEQ_RETURN_IF_ERROR(InsertWait(*maker, job.id));

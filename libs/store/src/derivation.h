@@ -118,6 +118,8 @@ class Derivation {
   // A job that waited for an inspection.
   absl::Status ResolveInspected(JobRecord& job, const ImageRecord& image, const JobRecord& ended);
   absl::StatusOr<bool> Waits(const std::string& job_id);
+  // Whether `job_id` waits for `maker_id`, or for one that does.
+  absl::StatusOr<bool> WaitsFor(const std::string& job_id, const std::string& maker_id);
   // Moves one job, and adds to `makers` those that it waits for.
   absl::Status MoveOne(const std::string& job_id, const ImageRecord& image, bool only_nearer,
                        std::vector<std::string>& makers);

@@ -54,6 +54,8 @@ struct SessionHarness {
   explicit SessionHarness(uint64_t max_catalog_bytes = 0) {
     store::FileBlobStoreOptions blob_options;
     blob_options.reserve_bytes = 0;
+    // These tests count files.
+    blob_options.max_packed_bytes = 0;
     blob_options.fault = [this](store::FileCall call) { return fault ? fault(call) : 0; };
     auto opened_blobs = store::OpenFileBlobStore(folder.path() + "/blobs", blob_options);
     REQUIRE(opened_blobs.ok());
