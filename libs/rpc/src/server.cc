@@ -104,7 +104,7 @@ void SetArguments(const ServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS,
-                             std::clamp(options.max_threads / 4, 2, kIdleThreads));
+                              std::clamp(options.max_threads / 4, 2, kIdleThreads));
 }
 
 }  // namespace

@@ -418,9 +418,8 @@ class FileBlobStore final : public BlobStore {
     setup.paths = PathsOf(key);
     setup.fresh = discard_unfinished;
     setup.packed = FindPacked(key);
-    if (setup.packed.has_value() ||
-        (packs_ != nullptr && options_.max_packed_bytes > 0 &&
-         expected_bytes.value_or(0) <= options_.max_packed_bytes)) {
+    if (setup.packed.has_value() || (packs_ != nullptr && options_.max_packed_bytes > 0 &&
+                                     expected_bytes.value_or(0) <= options_.max_packed_bytes)) {
       setup.packs = packs_.get();
       setup.max_packed_bytes = options_.max_packed_bytes;
     }
