@@ -2,6 +2,7 @@
 
 #include "api/byte_text.h"
 #include "api/watch.h"
+#include "base/hex.h"
 #include "display/error_text.h"
 #include "display/names.h"
 #include "display/printable.h"
@@ -20,12 +21,6 @@ class Facts {
  private:
   std::string text_;
 };
-
-std::string Hex(const std::string& bytes) {
-  std::string hex;
-  for (const char c : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return hex;
-}
 
 }  // namespace
 
@@ -70,7 +65,7 @@ std::string ImageText(const v1::Image& image) {
                                     image.channels() == 1 ? "" : "s", image.bits_per_sample()));
   }
   facts.Add("size", fmt::format("{} bytes ({})", image.size_bytes(), ByteText(image.size_bytes())));
-  facts.Add("sha256", Hex(image.sha256()));
+  facts.Add("sha256", base::ToHex(image.sha256()));
   facts.Add("location", image.location());
   facts.Add("tag", image.tag());
   facts.Add("made from", image.source_image_id());

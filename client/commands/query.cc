@@ -1,4 +1,5 @@
 #include "api/byte_text.h"
+#include "base/hex.h"
 #include "commands/job_text.h"
 #include "commands/session.h"
 #include "display/json.h"
@@ -31,12 +32,6 @@ std::string StatusName(Response::State state) {
   }
 }
 
-std::string Hex(const std::string& bytes) {
-  std::string hex;
-  for (const char c : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return hex;
-}
-
 // Members of a JSON object about a file; what is not known yet is left out.
 std::string FileJson(const v1::Image& image) {
   std::string json = fmt::format("\"location\":{},\"name\":{}", JsonString(image.location()),
@@ -44,7 +39,7 @@ std::string FileJson(const v1::Image& image) {
   if (!image.unread()) {
     json += fmt::format(",\"size\":{},\"format\":{},\"width\":{},\"height\":{},\"sha256\":{}",
                         image.size_bytes(), JsonString(FormatName(image.format())), image.width(),
-                        image.height(), JsonString(Hex(image.sha256())));
+                        image.height(), JsonString(base::ToHex(image.sha256())));
   }
   if (image.has_expire_time()) {
     json += fmt::format(
@@ -119,7 +114,7 @@ std::string QueryText(const Response& response) {
     text += fmt::format("  format       {}, {}x{}, {} bytes ({})\n", FormatName(image.format()),
                         image.width(), image.height(), image.size_bytes(),
                         ByteText(image.size_bytes()));
-    text += fmt::format("  sha256       {}\n  location     {}\n", Hex(image.sha256()),
+    text += fmt::format("  sha256       {}\n  location     {}\n", base::ToHex(image.sha256()),
                         Printable(image.location()));
   }
   if (response.more_derivatives()) text += "\nThere are more.\n";

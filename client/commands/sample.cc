@@ -4,6 +4,7 @@
 
 #include "api/byte_text.h"
 #include "base/error.h"
+#include "base/memory_source.h"
 #include "base/status_macros.h"
 #include "commands/output_file.h"
 #include "commands/session.h"
@@ -21,20 +22,6 @@ struct SampleFlags {
   uint32_t nodes = 1;
   uint32_t count = 12;
   bool force = false;
-};
-
-class BytesSource final : public base::ByteSource {
- public:
-  explicit BytesSource(std::span<const uint8_t> bytes) : bytes_(bytes) {}
-  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
-    const size_t count = std::min(buffer.size(), bytes_.size());
-    if (count > 0) std::memcpy(buffer.data(), bytes_.data(), count);
-    bytes_ = bytes_.subspan(count);
-    return count;
-  }
-
- private:
-  std::span<const uint8_t> bytes_;
 };
 
 // One picture: a photograph, cut and scaled.
@@ -74,7 +61,7 @@ Sample SampleOf(const std::string& folder, uint32_t node, uint32_t number) {
 absl::StatusOr<uint64_t> Write(const Session& session, const Sample& sample, bool force,
                                engine::ThreadExecutor& executor) {
   HISTEQ_ASSIGN_OR_RETURN(const auto file, OutputFile::Create(sample.path, force));
-  BytesSource source(sample.photo);
+  base::MemorySource source(sample.photo);
   engine::Operation operation;
   operation.kind = engine::Operation::Kind::kThumbnail;
   operation.thumbnails = {sample.picture};

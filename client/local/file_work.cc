@@ -12,6 +12,7 @@
 #include "base/byte_stream.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "local/write_error.h"
 
 namespace histeq::client {
 namespace {
@@ -37,14 +38,6 @@ class FileSource final : public base::ByteSource {
   const LocalFile file_;
   uint64_t offset_ = 0;
 };
-
-absl::Status Failed(const std::string& path, int error) {
-  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-  return base::MakeError(
-      full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kFailedPrecondition,
-      path + " cannot be written: " + std::error_code(error, std::generic_category()).message(),
-      {.reason = full ? "DISK_FULL" : "OUTPUT_NOT_WRITABLE"});
-}
 
 // Small writes are collected.
 class FileSink final : public base::ByteSink {
@@ -73,7 +66,7 @@ class FileSink final : public base::ByteSink {
     while (!bytes.empty()) {
       const ssize_t written = write(descriptor_, bytes.data(), bytes.size());
       if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return Failed(path_, errno);
+      if (written < 0) return NotWritten(path_, errno);
       bytes = bytes.subspan(static_cast<size_t>(written));
     }
     return absl::OkStatus();
@@ -92,7 +85,7 @@ ResultFile::~ResultFile() {
 
 absl::StatusOr<ResultFile> ResultFile::Open(const std::string& path) {
   const int descriptor = open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
-  if (descriptor < 0) return Failed(path, errno);
+  if (descriptor < 0) return NotWritten(path, errno);
   return ResultFile(path, descriptor);
 }
 

@@ -12,19 +12,12 @@
 
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "local/write_error.h"
 
 namespace histeq::client {
 namespace {
 
 constexpr size_t kBufferBytes = 128 << 10;
-
-absl::Status Failed(const std::string& path, int error) {
-  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-  return base::MakeError(
-      full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kFailedPrecondition,
-      path + " cannot be written: " + std::error_code(error, std::generic_category()).message(),
-      {.reason = full ? "DISK_FULL" : "OUTPUT_NOT_WRITABLE"});
-}
 
 }  // namespace
 
@@ -36,7 +29,7 @@ absl::StatusOr<std::unique_ptr<MadeFile>> MadeFile::Create(const std::string& pa
     std::filesystem::create_directories(path.substr(0, path.rfind('/')), ignored);
     descriptor = open(path.c_str(), kFlags, 0666);
   }
-  if (descriptor < 0) return Failed(path, errno);
+  if (descriptor < 0) return NotWritten(path, errno);
   return std::unique_ptr<MadeFile>(new MadeFile(path, descriptor));
 }
 
@@ -52,12 +45,12 @@ absl::Status MadeFile::CopyRange(const MadeFile& from, uint64_t offset, uint64_t
     const ssize_t got = pread(from.descriptor_, buffer.data(),
                               std::min<uint64_t>(size, buffer.size()), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return Failed(from.path_, got < 0 ? errno : EIO);
+    if (got <= 0) return NotWritten(from.path_, got < 0 ? errno : EIO);
     std::span<const uint8_t> bytes(buffer.data(), static_cast<size_t>(got));
     while (!bytes.empty()) {
       const ssize_t written = pwrite(descriptor_, bytes.data(), bytes.size(), to);
       if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return Failed(path_, errno);
+      if (written < 0) return NotWritten(path_, errno);
       bytes = bytes.subspan(static_cast<size_t>(written));
       to += written;
     }
@@ -75,7 +68,7 @@ absl::Status MadeFile::KeepRange(uint64_t offset, uint64_t size) {
   // To the front, which never overtakes what is still to be read.
   if (offset > 0) HISTEQ_RETURN_IF_ERROR(CopyRange(*this, offset, size));
   return ftruncate(descriptor_, static_cast<off_t>(size)) == 0 ? absl::OkStatus()
-                                                               : Failed(path_, errno);
+                                                               : NotWritten(path_, errno);
 }
 
 absl::StatusOr<MadeFile::Facts> MadeFile::Sync() {
@@ -86,13 +79,13 @@ absl::StatusOr<MadeFile::Facts> MadeFile::Sync() {
     const ssize_t got =
         pread(descriptor_, buffer.data(), buffer.size(), static_cast<off_t>(facts.size_bytes));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Failed(path_, errno);
+    if (got < 0) return NotWritten(path_, errno);
     if (got == 0) break;
     hash.Update({buffer.data(), static_cast<size_t>(got)});
     facts.size_bytes += static_cast<uint64_t>(got);
   }
   facts.sha256 = hash.Digest();
-  if (fdatasync(descriptor_) != 0) return Failed(path_, errno);
+  if (fdatasync(descriptor_) != 0) return NotWritten(path_, errno);
   return facts;
 }
 

@@ -21,11 +21,6 @@ constexpr uint32_t kTries = 2;
 constexpr absl::Duration kEndPatience = absl::Seconds(10);
 constexpr absl::Duration kStartPatience = absl::Seconds(60);
 
-std::string ReasonOf(const absl::Status& status) {
-  const auto detail = base::GetErrorDetail(status);
-  return detail.has_value() ? detail->reason : std::string();
-}
-
 absl::Status TimedOut(absl::Duration limit) {
   return base::MakeError(
       absl::StatusCode::kDeadlineExceeded,
@@ -131,7 +126,7 @@ absl::StatusOr<FileResult> ProcessMaker::Make(const ImageWork& work,
       return result;
     }
     const absl::Status& status = response.status();
-    const std::string reason = ReasonOf(status);
+    const std::string reason = base::ReasonOf(status);
     if (token.cancelled()) {
       // It still works on the image.
       live_.reset();

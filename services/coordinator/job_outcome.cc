@@ -7,14 +7,9 @@
 namespace histeq::coordinator {
 namespace {
 
-std::string ReasonOf(const absl::Status& status) {
-  const auto detail = base::GetErrorDetail(status);
-  return detail.has_value() ? detail->reason : std::string();
-}
-
 // Where the file lies is not there now.
 bool IsPlaceMissing(const absl::Status& status) {
-  const std::string reason = ReasonOf(status);
+  const std::string reason = base::ReasonOf(status);
   return reason == "STORAGE_GONE" || reason == "ROOT_MISSING";
 }
 

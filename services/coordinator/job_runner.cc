@@ -5,11 +5,11 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <string_view>
 #include <thread>
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory_source.h"
 #include "base/status_macros.h"
 #include "checked_source.h"
 #include "engine/inspect.h"
@@ -26,32 +26,12 @@ namespace {
 
 std::string Text(const absl::Status& status) { return std::string(status.message()); }
 
-std::string Reason(const absl::Status& status) {
-  const auto detail = base::GetErrorDetail(status);
-  return detail.has_value() ? detail->reason : std::string();
-}
-
 std::string Seconds(absl::Duration duration) {
   return fmt::format("{:.3f}", absl::ToDoubleSeconds(duration));
 }
 
 // Results up to this size are sent when they are whole.
 constexpr uint64_t kSentWholeBytes = 256 << 10;
-
-// The bytes that came with a lease.
-class InlineSource final : public base::ByteSource {
- public:
-  explicit InlineSource(const std::string& bytes) : rest_(bytes) {}
-  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
-    const size_t length = std::min(buffer.size(), rest_.size());
-    std::copy_n(rest_.begin(), length, buffer.begin());
-    rest_.remove_prefix(length);
-    return length;
-  }
-
- private:
-  std::string_view rest_;
-};
 
 // Says once that a result has become large.
 class GrowingResult final : public base::ByteSink {
@@ -160,7 +140,7 @@ void JobRunner::Run(uint32_t slot, const LeaseGrant& grant, std::shared_ptr<Held
                  {"image", grant.image_id},
                  {"outcome", std::string(OutcomeName(outcome))},
                  {"code", absl::StatusCodeToString(status.code())},
-                 {"reason", Reason(status)},
+                 {"reason", base::ReasonOf(status)},
                  {"error", Text(status)},
                  {"after_s", Seconds(end - attempt.begin)}});
   GiveUp(*lease, outcome, status);
@@ -228,7 +208,9 @@ class JobRunner::Source {
                                                          uint64_t offset, bool reference,
                                                          const base::CancelToken& token) {
     if (!reference && offset == 0 && grant.image_source.has_value()) {
-      return std::make_unique<InlineSource>(*grant.image_source);
+      const std::string& bytes = *grant.image_source;
+      return std::make_unique<base::MemorySource>(
+          std::span(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
     }
     if (!file_.has_value()) return runner.queue_.OpenSource(grant.key, offset, reference, token);
     HISTEQ_ASSIGN_OR_RETURN(NodeStorage::OpenFile open,
@@ -333,7 +315,7 @@ absl::StatusOr<engine::JobResult> JobRunner::Make(const LeaseGrant& grant, HeldL
     absl::StatusOr<NodeStorage::Processed> processed = storage_.ProcessAtWorker(
         grant.key, *grant.image_file, operation, job.limits, sink, job.token);
     if (processed.ok()) return std::move(processed->result);
-    if (Reason(processed.status()) != "TOO_LARGE_HERE") return processed.status();
+    if (base::ReasonOf(processed.status()) != "TOO_LARGE_HERE") return processed.status();
   }
   Source source(*this, grant, lease, /*reference=*/false);
   absl::StatusOr<engine::JobResult> result =

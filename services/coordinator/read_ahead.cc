@@ -5,6 +5,7 @@
 #include <utility>
 
 namespace histeq::coordinator {
+
 ReadAhead::ReadAhead(base::ByteSource& source, uint64_t limit_bytes)
     : source_(source),
       limit_pieces_(static_cast<size_t>(std::max<uint64_t>(1, limit_bytes / kPieceBytes))),

@@ -7,11 +7,7 @@
 
 namespace histeq::frontend {
 
-bool IsDiskFull(const absl::Status& status) {
-  if (!absl::IsResourceExhausted(status)) return false;
-  const auto detail = base::GetErrorDetail(status);
-  return detail.has_value() && detail->reason == "DISK_FULL";
-}
+bool IsDiskFull(const absl::Status& status) { return base::ReasonOf(status) == "DISK_FULL"; }
 
 bool MakeRoom(store::Catalog& catalog, store::BlobStore& blobs, const base::Clock& clock,
               absl::Duration idle) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/memory_source.h"
 #include "base/status_macros.h"
 
 namespace histeq::frontend {
@@ -12,20 +13,6 @@ namespace {
 constexpr size_t kMaxHeadBytes = 1 << 20;
 // What no header is shorter than: fewer bytes are not worth a look.
 constexpr size_t kMinTryBytes = 1 << 10;
-
-class MemorySource final : public base::ByteSource {
- public:
-  explicit MemorySource(std::span<const uint8_t> bytes) : bytes_(bytes) {}
-  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
-    const size_t size = std::min(buffer.size(), bytes_.size());
-    if (size > 0) std::memcpy(buffer.data(), bytes_.data(), size);
-    bytes_ = bytes_.subspan(size);
-    return size;
-  }
-
- private:
-  std::span<const uint8_t> bytes_;
-};
 
 }  // namespace
 
@@ -48,7 +35,7 @@ absl::Status HeadProbe::Add(std::span<const uint8_t> bytes) {
 }
 
 absl::Status HeadProbe::Try(std::span<const uint8_t> bytes) {
-  MemorySource source(bytes);
+  base::MemorySource source(bytes);
   const absl::StatusOr<codec::ImageInfo> info = codec::ProbeImage(source, limits_);
   if (!info.ok()) {
     const auto detail = base::GetErrorDetail(info.status());

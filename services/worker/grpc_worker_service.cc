@@ -11,6 +11,7 @@
 #include "base/byte_stream.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/memory_source.h"
 #include "base/status_macros.h"
 #include "codec/image_info.h"
 #include "engine/operation.h"
@@ -129,20 +130,6 @@ bool SendChunks(ServedCall& call, Stream& stream, std::span<const uint8_t> bytes
   }
   return true;
 }
-
-class MemorySource final : public base::ByteSource {
- public:
-  explicit MemorySource(std::span<const uint8_t> bytes) : bytes_(bytes) {}
-  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
-    const size_t length = std::min(buffer.size(), bytes_.size());
-    if (length > 0) std::memcpy(buffer.data(), bytes_.data(), length);
-    bytes_ = bytes_.subspan(length);
-    return length;
-  }
-
- private:
-  std::span<const uint8_t> bytes_;
-};
 
 }  // namespace
 
@@ -437,7 +424,7 @@ absl::Status GrpcWorkerService::Process(
   }
   record.bytes_in = size_bytes;
 
-  MemorySource head(file.span());
+  base::MemorySource head(file.span());
   HISTEQ_ASSIGN_OR_RETURN(const codec::ImageInfo info, codec::ProbeImage(head, limits));
   if (stored.has_value()) {
     // Three channels where a palette becomes colours.

@@ -67,6 +67,11 @@ std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status) {
   return detail;
 }
 
+std::string ReasonOf(const absl::Status& status) {
+  const auto detail = GetErrorDetail(status);
+  return detail.has_value() ? detail->reason : std::string();
+}
+
 absl::Status Annotate(const absl::Status& status, const std::string& prefix) {
   if (status.ok()) return status;
   absl::Status annotated(status.code(), prefix + ": " + std::string(status.message()));

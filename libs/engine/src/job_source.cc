@@ -14,13 +14,6 @@ constexpr size_t kPeekBytes = 64 << 10;
 
 }  // namespace
 
-absl::StatusOr<size_t> MemorySource::Read(std::span<uint8_t> buffer) {
-  const size_t count = std::min(buffer.size(), rest_.size());
-  if (count != 0) std::memcpy(buffer.data(), rest_.data(), count);
-  rest_ = rest_.subspan(count);
-  return count;
-}
-
 absl::StatusOr<bool> JobSource::Peek(uint64_t bytes) {
   // One more than asked for, to see the end.
   uint64_t room = peeked_bytes_;

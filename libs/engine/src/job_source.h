@@ -12,16 +12,6 @@
 
 namespace histeq::engine {
 
-// Bytes in memory, which outlive it.
-class MemorySource final : public base::ByteSource {
- public:
-  explicit MemorySource(std::span<const uint8_t> bytes) : rest_(bytes) {}
-  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override;
-
- private:
-  std::span<const uint8_t> rest_;
-};
-
 // Ends with the token's status once that is cancelled, also inside a decoder that needs the whole
 // file before its first row.
 class JobSource final : public base::ByteSource {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/memory_source.h"
 #include "base/status_macros.h"
 #include "byte_spool.h"
 #include "codec/decoder.h"
@@ -263,7 +264,7 @@ absl::StatusOr<JobResult> RunJob(base::ByteSource& source, base::ByteSink& sink,
   if (options.small_image_bytes > 0) {
     HISTEQ_ASSIGN_OR_RETURN(const bool whole, all.Peek(options.small_image_bytes));
     if (whole) {
-      MemorySource head(all.peeked());
+      base::MemorySource head(all.peeked());
       HISTEQ_ASSIGN_OR_RETURN(const codec::ImageInfo info, codec::ProbeImage(head, options.limits));
       HISTEQ_RETURN_IF_ERROR(CheckOperation(operation, info));
       if (IsDoneWhole(operation, info))

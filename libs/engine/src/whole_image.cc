@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/memory_budget.h"
+#include "base/memory_source.h"
 #include "base/status_macros.h"
 #include "engine/plan.h"
 #include "engine/thread_executor.h"
@@ -76,7 +77,7 @@ absl::StatusOr<JobResult> RunWholeImage(std::span<const uint8_t> file, base::Byt
   options.budget = &budget;
   options.small_image_bytes = 0;
   options.token = token;
-  MemorySource source(file);
+  base::MemorySource source(file);
   InlineExecutor executor;
   return RunJob(source, sink, operation, executor, options);
 }

@@ -12,6 +12,7 @@
 
 #include "base/byte_stream.h"
 #include "base/error.h"
+#include "base/memory_source.h"
 #include "base/status_macros.h"
 #include "codec/image_info.h"
 #include "engine/segment_queue.h"
@@ -34,11 +35,6 @@ constexpr absl::Duration kLongWait = absl::Hours(1);
 // Memory that a worker needs for a segment: its samples and about as much for the fragment.
 uint64_t MemoryNeed(uint64_t sample_bytes) { return 2 * sample_bytes; }
 
-std::string ReasonOf(const absl::Status& status) {
-  const auto detail = base::GetErrorDetail(status);
-  return detail.has_value() ? detail->reason : std::string();
-}
-
 // A worker that is full says when to come back.
 std::optional<absl::Duration> RefusedFor(const absl::Status& status) {
   if (status.code() != absl::StatusCode::kResourceExhausted) return std::nullopt;
@@ -46,20 +42,6 @@ std::optional<absl::Duration> RefusedFor(const absl::Status& status) {
   if (!detail.has_value() || !detail->retry_after.has_value()) return std::nullopt;
   return std::clamp(*detail->retry_after, absl::Milliseconds(10), absl::Seconds(30));
 }
-
-class MemorySource final : public base::ByteSource {
- public:
-  explicit MemorySource(std::span<const uint8_t> bytes) : bytes_(bytes) {}
-  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
-    const size_t length = std::min(buffer.size(), bytes_.size());
-    std::copy_n(bytes_.begin(), length, buffer.begin());
-    bytes_ = bytes_.subspan(length);
-    return length;
-  }
-
- private:
-  std::span<const uint8_t> bytes_;
-};
 
 void LogFault(const RemoteExecutorOptions& options, const std::string& worker,
               const std::string& segment, const absl::Status& status) {
@@ -69,7 +51,7 @@ void LogFault(const RemoteExecutorOptions& options, const std::string& worker,
             {"epoch", fmt::format("{}", options.epoch)},
             {"segment", segment},
             {"code", absl::StatusCodeToString(status.code())},
-            {"reason", ReasonOf(status)},
+            {"reason", base::ReasonOf(status)},
             {"error", std::string(status.message())}});
 }
 
@@ -332,7 +314,7 @@ void TransformJob::RunRemote(Lock& lock, Copy& copy, v1::TransformSegmentRequest
     }
     if (!read_error.ok() && !segments_[copy.index].decided) Fail(read_error);
     if (fragment.status().code() == absl::StatusCode::kFailedPrecondition && !with_mapping &&
-        ReasonOf(fragment.status()) == "MAPPING_UNKNOWN" && !queue_.over()) {
+        base::ReasonOf(fragment.status()) == "MAPPING_UNKNOWN" && !queue_.over()) {
       copy.worker->Forget(mapping_id_);
       with_mapping = true;
       continue;
@@ -558,7 +540,7 @@ absl::StatusOr<engine::ProcessedImage> RemoteExecutor::ProcessImage(
   FillLimits(limits, request.header);
   request.file = file;
   request.chunk_bytes = std::clamp<size_t>(options_.chunk_bytes, 1, kMaxChunkBytes);
-  MemorySource head(file);
+  base::MemorySource head(file);
   HISTEQ_ASSIGN_OR_RETURN(const codec::ImageInfo info, codec::ProbeImage(head, limits));
   HISTEQ_ASSIGN_OR_RETURN(const uint64_t work_bytes, engine::WholeImageBytes(operation, info));
   // One segment of samples at most, and an encoder that makes them larger.
@@ -618,7 +600,7 @@ absl::StatusOr<engine::ProcessedImage> RemoteExecutor::ProcessImage(
     if (!token.cancelled()) {
       if (const auto refused = RefusedFor(result.status())) {
         pool->HoldBack(*worker, *refused);
-      } else if (about_image && ReasonOf(result.status()) != "BAD_ANSWER") {
+      } else if (about_image && base::ReasonOf(result.status()) != "BAD_ANSWER") {
         // A broken image, most likely: what this process says about it is the truth.
         faults = options_.max_remote_tries;
       } else {

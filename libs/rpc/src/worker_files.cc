@@ -42,11 +42,6 @@ absl::Status BadAnswer(const std::string& what) {
                          "the worker's answer cannot be right: " + what, {.reason = "BAD_ANSWER"});
 }
 
-std::string ReasonOf(const absl::Status& status) {
-  const auto detail = base::GetErrorDetail(status);
-  return detail.has_value() ? detail->reason : std::string();
-}
-
 std::optional<absl::Duration> RefusedFor(const absl::Status& status) {
   if (status.code() != absl::StatusCode::kResourceExhausted) return std::nullopt;
   const auto detail = base::GetErrorDetail(status);
@@ -56,7 +51,7 @@ std::optional<absl::Duration> RefusedFor(const absl::Status& status) {
 
 // Whether another try, there or elsewhere, may end differently.
 bool IsFault(const absl::Status& status) {
-  if (ReasonOf(status) == "ROOT_MISSING") return false;
+  if (base::ReasonOf(status) == "ROOT_MISSING") return false;
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
@@ -65,7 +60,7 @@ bool IsFault(const absl::Status& status) {
     case absl::StatusCode::kUnimplemented:
       return false;
     case absl::StatusCode::kDataLoss:
-      return ReasonOf(status) == "BAD_ANSWER";
+      return base::ReasonOf(status) == "BAD_ANSWER";
     default:
       return true;
   }
@@ -353,7 +348,7 @@ absl::StatusOr<WorkerFiles::Processed> WorkerFiles::Process(const WorkerFile& fi
                   {"epoch", fmt::format("{}", options_.epoch)},
                   {"location", file.location},
                   {"code", absl::StatusCodeToString(failure.code())},
-                  {"reason", ReasonOf(failure)},
+                  {"reason", base::ReasonOf(failure)},
                   {"error", std::string(failure.message())}});
         pool->Punish(*worker, options_.hold_back);
       }

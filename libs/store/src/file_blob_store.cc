@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/hex.h"
+#include "base/memory_source.h"
 #include "base/status_macros.h"
 #include "file_blob_writer.h"
 #include "file_calls.h"
@@ -75,18 +77,13 @@ class FileSource final : public base::ByteSource {
 class BytesSource final : public base::ByteSource {
  public:
   BytesSource(std::vector<uint8_t> bytes, uint64_t offset, uint64_t size)
-      : bytes_(std::move(bytes)), left_(std::span(bytes_).subspan(offset, size)) {}
+      : bytes_(std::move(bytes)), range_(std::span(bytes_).subspan(offset, size)) {}
 
-  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override {
-    const size_t size = std::min(buffer.size(), left_.size());
-    std::copy_n(left_.begin(), size, buffer.begin());
-    left_ = left_.subspan(size);
-    return size;
-  }
+  absl::StatusOr<size_t> Read(std::span<uint8_t> buffer) override { return range_.Read(buffer); }
 
  private:
   const std::vector<uint8_t> bytes_;
-  std::span<const uint8_t> left_;
+  base::MemorySource range_;
 };
 
 struct BlobPlace {
@@ -95,22 +92,11 @@ struct BlobPlace {
   std::optional<PackPlace> packed;
 };
 
-// Digits as LocationOfBlob writes them.
-std::optional<uint64_t> ParseHex(const std::string& digits) {
-  uint64_t value = 0;
-  if (digits.empty() || digits.size() > 15 || (digits.size() > 1 && digits.front() == '0')) {
-    return std::nullopt;
-  }
-  for (const char c : digits) {
-    if (c >= '0' && c <= '9') {
-      value = value * 16 + static_cast<uint64_t>(c - '0');
-    } else if (c >= 'a' && c <= 'f') {
-      value = value * 16 + static_cast<uint64_t>(c - 'a' + 10);
-    } else {
-      return std::nullopt;
-    }
-  }
-  return value;
+// Digits as LocationOfBlob writes them, in one way only.
+std::optional<uint64_t> ParseNumber(const std::string& digits) {
+  // Beyond them offsets of files end.
+  if (digits.size() > 15 || (digits.size() > 1 && digits.front() == '0')) return std::nullopt;
+  return base::ParseHex(digits);
 }
 
 absl::StatusOr<BlobPlace> ParseBlobLocation(const std::string& location) {
@@ -123,8 +109,8 @@ absl::StatusOr<BlobPlace> ParseBlobLocation(const std::string& location) {
     good = IsKey(place.key);
     if (good && at != std::string::npos) {
       const size_t dot = std::min(location.find('.', at), location.size());
-      const auto pack = ParseHex(location.substr(at + 1, dot - at - 1));
-      const auto offset = ParseHex(location.substr(std::min(dot + 1, location.size())));
+      const auto pack = ParseNumber(location.substr(at + 1, dot - at - 1));
+      const auto offset = ParseNumber(location.substr(std::min(dot + 1, location.size())));
       good = pack.has_value() && offset.has_value() && *offset % kPackBlockBytes == 0;
       if (good) place.packed = PackPlace{*pack, *offset};
     }

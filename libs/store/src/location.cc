@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/hex.h"
 #include "base/status_macros.h"
 
 namespace histeq::store {
@@ -30,13 +31,6 @@ bool IsPathCharacter(char c) {
   return IsAlphanumeric(c) || std::string("-._~!$&'()*+,;=:@").find(c) != std::string::npos;
 }
 
-int HexValue(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 std::string Quoted(char c) {
   return c > 0x20 && c < 0x7F ? fmt::format("\"{}\"", c)
                               : fmt::format("the byte 0x{:02X}", static_cast<uint8_t>(c));
@@ -51,8 +45,8 @@ absl::StatusOr<std::string> DecodePart(const std::string& text) {
                              Quoted(c), static_cast<uint8_t>(c)));
     }
     if (c == '%') {
-      const int high = i + 1 < text.size() ? HexValue(text[i + 1]) : -1;
-      const int low = i + 2 < text.size() ? HexValue(text[i + 2]) : -1;
+      const int high = i + 1 < text.size() ? base::HexDigitValue(text[i + 1]) : -1;
+      const int low = i + 2 < text.size() ? base::HexDigitValue(text[i + 2]) : -1;
       if (high < 0 || low < 0) return Bad("in a location % is followed by two hexadecimal digits");
       c = static_cast<char>(high * 16 + low);
       i += 2;

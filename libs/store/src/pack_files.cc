@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/crc32c.h"
+#include "base/hex.h"
 #include "base/status_macros.h"
 #include "store_error.h"
 
@@ -50,16 +51,13 @@ uint32_t HeaderCrc(uint64_t seed, const Header& header) {
   return base::Crc32c(base::Crc32c(secret), {header.data(), kHeaderCrcAt});
 }
 
-uint8_t HexValue(char digit) {
-  return static_cast<uint8_t>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
-}
-
 Header EncodeHeader(uint64_t seed, const std::string& key, std::span<const uint8_t> bytes,
                     const Sha256Digest& sha256) {
   Header header{};
   std::memcpy(header.data(), kMagic, kMagicBytes);
   for (size_t i = 0; i < kKeyBytes; ++i) {
-    header[kKeyAt + i] = static_cast<uint8_t>(HexValue(key[2 * i]) << 4 | HexValue(key[2 * i + 1]));
+    header[kKeyAt + i] = static_cast<uint8_t>(base::HexDigitValue(key[2 * i]) << 4 |
+                                              base::HexDigitValue(key[2 * i + 1]));
   }
   PutLittle(bytes.size(), 8, &header[kSizeAt]);
   std::copy(sha256.begin(), sha256.end(), header.begin() + kShaAt);
@@ -77,16 +75,6 @@ absl::Status Damaged(const std::string& key, const std::string& what) {
   return StoreError(absl::StatusCode::kDataLoss, "BLOB_DAMAGED",
                     fmt::format("the stored bytes of blob:{} {}", key, what),
                     {{"location", "blob:" + key}});
-}
-
-std::optional<uint64_t> ParseHex(const std::string& digits) {
-  if (digits.size() != kNameDigits) return std::nullopt;
-  uint64_t value = 0;
-  for (const char c : digits) {
-    if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return std::nullopt;
-    value = value << 4 | HexValue(c);
-  }
-  return value;
 }
 
 }  // namespace
@@ -127,8 +115,8 @@ absl::Status PackFiles::List() {
   while (const dirent* entry = readdir(dir)) {
     const std::string name = entry->d_name;
     if (name.size() != 2 * kNameDigits + 1 || name[kNameDigits] != '-') continue;
-    const auto number = ParseHex(name.substr(0, kNameDigits));
-    const auto seed = ParseHex(name.substr(kNameDigits + 1));
+    const auto number = base::ParseHex(name.substr(0, kNameDigits));
+    const auto seed = base::ParseHex(name.substr(kNameDigits + 1));
     if (number.has_value() && seed.has_value()) packs_[*number].seed = *seed;
   }
   closedir(dir);
@@ -258,7 +246,7 @@ absl::StatusOr<std::optional<PackRecord>> PackFiles::ReadHeader(const Opened& pa
     return std::optional<PackRecord>();
   }
   PackRecord record;
-  for (size_t i = 0; i < kKeyBytes; ++i) record.key += fmt::format("{:02x}", header[kKeyAt + i]);
+  record.key = base::ToHex({reinterpret_cast<const char*>(&header[kKeyAt]), kKeyBytes});
   record.place.offset = offset;
   record.size_bytes = GetLittle(&header[kSizeAt], 8);
   std::copy_n(header.begin() + kShaAt, record.sha256.size(), record.sha256.begin());

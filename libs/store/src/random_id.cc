@@ -7,22 +7,9 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "base/hex.h"
+
 namespace histeq::store {
-namespace {
-
-std::string Hex(const std::string& bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string hex;
-  hex.reserve(2 * bytes.size());
-  for (const char c : bytes) {
-    hex.push_back(kDigits[static_cast<unsigned char>(c) >> 4]);
-    hex.push_back(kDigits[static_cast<unsigned char>(c) & 15]);
-  }
-  return hex;
-}
-
-}  // namespace
-
 std::string RandomBytes(size_t size) {
   std::string bytes(size, '\0');
   size_t done = 0;
@@ -35,13 +22,13 @@ std::string RandomBytes(size_t size) {
   return bytes;
 }
 
-std::string RandomHex128() { return Hex(RandomBytes(16)); }
+std::string RandomHex128() { return base::ToHex(RandomBytes(16)); }
 
 std::string TimedHex128(absl::Time time) {
   const auto millis = static_cast<uint64_t>(std::max<int64_t>(absl::ToUnixMillis(time), 0));
   std::string bytes;
   for (int shift = 40; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(millis >> shift));
-  return Hex(bytes + RandomBytes(10));
+  return base::ToHex(bytes + RandomBytes(10));
 }
 
 }  // namespace histeq::store

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "base/hex.h"
+
 namespace histeq::store {
 
 struct Sha256::Context {
@@ -51,16 +53,7 @@ Sha256Digest Sha256Of(std::span<const uint8_t> bytes) {
   return hash.Digest();
 }
 
-std::string ToHex(const Sha256Digest& digest) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string hex;
-  hex.reserve(2 * digest.size());
-  for (const uint8_t byte : digest) {
-    hex.push_back(kDigits[byte >> 4]);
-    hex.push_back(kDigits[byte & 15]);
-  }
-  return hex;
-}
+std::string ToHex(const Sha256Digest& digest) { return base::ToHex(ToBytes(digest)); }
 
 std::optional<Sha256Digest> DigestFromBytes(const std::string& bytes) {
   Sha256Digest digest{};

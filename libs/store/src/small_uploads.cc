@@ -8,7 +8,7 @@ constexpr size_t kMaxHeaderBytes = 4096;
 
 }  // namespace
 
-bool SmallUploads::Takes(const UploadHeader& header) const {
+bool SmallUploads::IsSmall(const UploadHeader& header) const {
   if (!header.size_bytes.has_value() || *header.size_bytes > max_bytes_) return false;
   size_t bytes = header.upload_id.size() + header.name.size();
   if (header.job.has_value()) {

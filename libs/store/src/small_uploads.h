@@ -24,8 +24,8 @@ class SmallUploads {
   SmallUploads(uint64_t max_bytes, size_t max_uploads)
       : max_bytes_(max_bytes), max_uploads_(max_uploads) {}
 
-  // It may be kept here.
-  bool Takes(const UploadHeader& header) const;
+  // Whether it is small.
+  bool IsSmall(const UploadHeader& header) const;
 
   struct Begun {
     UploadRecord upload;

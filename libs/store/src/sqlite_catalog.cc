@@ -98,12 +98,6 @@ bool SameSpec(const JobSpec& a, const JobSpec& b) {
   return a.operation == b.operation && a.reference_image_id == b.reference_image_id;
 }
 
-bool IsFull(const absl::Status& status) {
-  if (!absl::IsResourceExhausted(status)) return false;
-  const auto detail = base::GetErrorDetail(status);
-  return detail.has_value() && detail->reason == "DISK_FULL";
-}
-
 std::string OperationDigest(const std::string& operation) {
   return ToBytes(Sha256Of({reinterpret_cast<const uint8_t*>(operation.data()), operation.size()}));
 }
@@ -210,7 +204,8 @@ class SqliteCatalog final : public Catalog {
     constexpr int kMaxTries = 8;
     for (int tries = 0;; ++tries) {
       auto result = body();
-      if (options_.max_file_bytes == 0 || tries == kMaxTries || !IsFull(result.status())) {
+      if (options_.max_file_bytes == 0 || tries == kMaxTries ||
+          base::ReasonOf(result.status()) != "DISK_FULL") {
         return result;
       }
       const absl::StatusOr<bool> made = MakeRoom();
@@ -260,8 +255,7 @@ class SqliteCatalog final : public Catalog {
   absl::StatusOr<bool> WantsReading(Database& db, const ImageRecord& image,
                                     const FileRegistration& registration) const;
   // The jobs of the image that are not final read the same bytes elsewhere, or end, because its
-  // file is another one.
-  // Except `inspection_id`, and those that wait for it.
+  // file is another one; except `inspection_id`, and those that wait for it.
   absl::Status FailLiveJobs(WriteContext& context, const std::string& image_id,
                             const std::string& inspection_id = "");
   // Keeps what an inspection brought.
@@ -327,10 +321,9 @@ class SqliteCatalog final : public Catalog {
   JobPruning pruning_;
   // The same for a catalog that is full, where more may go.
   JobPruning full_pruning_;
-  // Coordinators that were refused a lease because of what they hold. Only within a
-  // change.
+  // Coordinators that were refused a lease because of what they hold. Only within a change.
   std::set<std::string> at_limit_;
-  // After all that its thread uses.
+  // After all that changes use.
   WriteQueue writes_;
   // Last: the writing connection must be the last to close, only it can fold the log into the file.
   ReadPool readers_;
@@ -386,9 +379,8 @@ absl::Status SqliteCatalog::CheckRoom(Database& db) const {
   if (bytes < limit) return absl::OkStatus();
   return StoreError(absl::StatusCode::kResourceExhausted, "DISK_FULL",
                     fmt::format("the catalog is full: {} of {} bytes are used, the rest is for the "
-                                "jobs that are there; what ended a while ago is "
-                                "forgotten already: delete images that are not needed, or start "
-                                "with a larger limit",
+                                "jobs that are there; what ended a while ago is forgotten already: "
+                                "delete images that are not needed, or start with a larger limit",
                                 bytes, options_.max_file_bytes),
                     {{"limit", std::to_string(limit)}, {"actual", std::to_string(bytes)}});
 }
@@ -467,7 +459,7 @@ absl::StatusOr<UploadRecord> SqliteCatalog::DescribeUpload(Database& db, UploadR
 
 absl::StatusOr<std::optional<UploadRecord>> SqliteCatalog::BeginSmallUpload(
     const UploadHeader& header, const std::string& blob_key) {
-  if (!small_uploads_.Takes(header)) return std::optional<UploadRecord>();
+  if (!small_uploads_.IsSmall(header)) return std::optional<UploadRecord>();
   UploadRecord fresh;
   fresh.header = header;
   fresh.blob_key = blob_key;

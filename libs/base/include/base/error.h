@@ -32,6 +32,9 @@ absl::Status MakeError(absl::StatusCode code, std::string message, ErrorDetail d
 // The detail that MakeError attached, or nothing. Survives copies of the status.
 std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status);
 
+// The reason of that detail; empty when there is none.
+std::string ReasonOf(const absl::Status& status);
+
 // The same status with `prefix` and ": " before its message; code and payloads stay. OK stays OK.
 absl::Status Annotate(const absl::Status& status, const std::string& prefix);
 
