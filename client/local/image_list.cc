@@ -215,6 +215,10 @@ ImageList ListImages(std::span<const std::string> inputs, const ImageListOptions
     }
     walk.Add(line);
   }
+  // A folder opens like a list, and a disk may fail in the middle of one.
+  if (lines->bad()) {
+    list.refused.emplace_back(options.jobs_from, NotReadable(errno != 0 ? errno : EIO));
+  }
   return list;
 }
 

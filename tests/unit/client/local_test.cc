@@ -113,6 +113,11 @@ TEST_CASE("a list of inputs, one a line") {
   const ImageList none = List({}, nowhere);
   REQUIRE(none.refused.size() == 1);
   CHECK(ReasonOf(none.refused[0].second) == "FILE_NOT_FOUND");
+  // A folder can be opened, and not be read.
+  nowhere.jobs_from = folder.Path(".");
+  const ImageList no_list = List({}, nowhere);
+  REQUIRE(no_list.refused.size() == 1);
+  CHECK_FALSE(no_list.refused[0].second.ok());
 
   std::istringstream noise(std::string(100'000, 'x'));
   options.in = &noise;
