@@ -26,7 +26,7 @@
 #include "local/batch.h"
 #include "local/image_list.h"
 #include "local/made_file.h"
-#include "local/process_maker.h"
+#include "local/process_pool.h"
 #include "local/thread_maker.h"
 #include "rpc/program.h"
 
@@ -53,21 +53,23 @@ class Makers {
       : budget_(static_cast<int64_t>(flags.image_budget_bytes)),
         executor_(flags.processes > 0 ? 1 : Threads(flags)) {
     const size_t wanted = flags.processes > 0 ? flags.processes : Threads(flags);
-    for (size_t i = 0; i < std::clamp<size_t>(most, 1, wanted); ++i) {
-      if (flags.processes > 0) {
-        WorkerProcessOptions options;
-        options.program = session.worker_program;
-        options.limits = LimitsOf(flags);
-        options.scratch_dir = ScratchFolder(flags);
-        options.memory_bytes = flags.worker_memory_bytes;
-        options.image_timeout = absl::Seconds(flags.image_timeout_s);
-        options.test_faults = flags.test_faults;
-        makers_.push_back(std::make_unique<ProcessMaker>(executor_, std::move(options)));
-      } else {
-        makers_.push_back(std::make_unique<ThreadMaker>(
-            executor_, budget_,
-            ThreadMakerOptions{.limits = LimitsOf(flags), .scratch_dir = ScratchFolder(flags)}));
-      }
+    const size_t count = std::clamp<size_t>(most, 1, wanted);
+    if (flags.processes > 0) {
+      WorkerProcessOptions options;
+      options.program = session.worker_program;
+      options.limits = LimitsOf(flags);
+      options.scratch_dir = ScratchFolder(flags);
+      options.memory_bytes = flags.worker_memory_bytes;
+      options.image_timeout = absl::Seconds(flags.image_timeout_s);
+      options.test_faults = flags.test_faults;
+      processes_.emplace(count, executor_, options);
+      makers_ = processes_->Makers();
+      return;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      makers_.push_back(std::make_unique<ThreadMaker>(
+          executor_, budget_,
+          ThreadMakerOptions{.limits = LimitsOf(flags), .scratch_dir = ScratchFolder(flags)}));
     }
   }
 
@@ -80,6 +82,7 @@ class Makers {
 
   base::MemoryBudget budget_;
   engine::ThreadExecutor executor_;
+  std::optional<ProcessPool> processes_;
   std::vector<std::unique_ptr<ImageMaker>> makers_;
 };
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <deque>
 #include <filesystem>
+#include <latch>
 #include <mutex>
 #include <thread>
 #include <unordered_set>
@@ -110,8 +111,13 @@ class Batch {
     {
       Finisher finisher(kFinishing, kWaitingToFinish);
       std::vector<std::thread> threads;
+      // A worker process dies with the thread that started it, and others may use it still.
+      std::latch all_through(static_cast<std::ptrdiff_t>(makers.size()));
       for (const auto& maker : makers) {
-        threads.emplace_back([this, &maker, &finisher] { Work(*maker, finisher); });
+        threads.emplace_back([this, &maker, &finisher, &all_through] {
+          Work(*maker, finisher);
+          all_through.arrive_and_wait();
+        });
       }
       for (std::thread& thread : threads) thread.join();
     }

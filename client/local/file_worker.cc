@@ -44,6 +44,8 @@ struct Flags {
 
 // Decoded samples that are kept in memory; more go to the scratch folder.
 constexpr int64_t kImageBudgetBytes = 256 << 20;
+// Kept between images rather than given back to the system.
+constexpr int kKeptMemoryBytes = 64 << 20;
 
 [[noreturn]] void EndOutOfMemory() { _exit(kWorkerOutOfMemoryExit); }
 
@@ -138,6 +140,9 @@ class FileWorkerService final : public v1::Worker::Service {
 int RunFileWorker(std::vector<std::string> arguments) {
   // Every arena reserves address space, of which there is little.
   mallopt(M_ARENA_MAX, 2);
+  // What one image needed, the next one needs again: pages that were given back are zeroed anew.
+  mallopt(M_TRIM_THRESHOLD, kKeptMemoryBytes);
+  mallopt(M_MMAP_THRESHOLD, kKeptMemoryBytes / 2);
   std::set_terminate(Terminate);
   CLI::App app("A worker process of a histeq command; not for people.", "histeq worker-process");
   Flags flags;

@@ -24,7 +24,8 @@ struct ImageWork {
   std::function<void(const v1::JobProgress&)> progress;
 };
 
-// Threads of this process, or a process of its own. Each belongs to one thread of the batch.
+// Threads of this process, or a process of its own. Each belongs to one thread of the batch, and
+// all these threads live until every image is done.
 class ImageMaker {
  public:
   virtual ~ImageMaker() = default;

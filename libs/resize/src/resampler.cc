@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status_macros.h"
+#include "block_average.h"
 #include "plane_resampler.h"
 #include "samples.h"
 
@@ -67,9 +68,14 @@ class SameSize final : public Resampler {
 
 class Interleaved final : public Resampler {
  public:
-  // `wider`, if any, takes the rows that `planes` makes.
-  Interleaved(const ResampleSpec& spec, PlaneResampler planes, std::optional<PlaneResampler> wider)
-      : spec_(spec), planes_(std::move(planes)), wider_(std::move(wider)) {}
+  // `planes` takes the blocks of the source where there are `blocks`; `wider`, if any, takes the
+  // rows that `planes` makes.
+  Interleaved(const ResampleSpec& spec, std::optional<BlockAverage> blocks, PlaneResampler planes,
+              std::optional<PlaneResampler> wider)
+      : spec_(spec),
+        blocks_(std::move(blocks)),
+        planes_(std::move(planes)),
+        wider_(std::move(wider)) {}
 
   uint64_t work_bytes() const override {
     return planes_.work_bytes() + (wider_.has_value() ? wider_->work_bytes() : 0);
@@ -83,9 +89,20 @@ class Interleaved final : public Resampler {
   absl::Status Push(std::span<const uint8_t> pixels, uint32_t rows) override {
     const SampleKind kind = KindOf(spec_);
     const size_t row_bytes = size_t{spec_.source_width} * kind.bytes_per_pixel();
-    return planes_.Push(rows, [&](uint32_t row, std::span<uint16_t* const> planes) {
+    const auto fill = [&](uint32_t row, std::span<uint16_t* const> planes) {
       ToLevels(kind, pixels.data() + row * row_bytes, spec_.source_width, planes);
-    });
+    };
+    if (!blocks_.has_value()) return planes_.Push(rows, fill);
+    for (uint32_t row = 0; row < rows; ++row) {
+      if (!blocks_->Push([&](std::span<uint16_t* const> planes) { fill(row, planes); })) continue;
+      HISTEQ_RETURN_IF_ERROR(planes_.Push(1, [&](uint32_t, std::span<uint16_t* const> planes) {
+        for (uint32_t p = 0; p < planes.size(); ++p) {
+          const std::span<const uint16_t> means = blocks_->Row(p);
+          std::copy(means.begin(), means.end(), planes[p]);
+        }
+      }));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Finish(const std::function<absl::Status()>& check) override {
@@ -120,6 +137,7 @@ class Interleaved final : public Resampler {
   }
 
   const ResampleSpec spec_;
+  std::optional<BlockAverage> blocks_;
   PlaneResampler planes_;
   std::optional<PlaneResampler> wider_;
   RowSink sink_;
@@ -152,9 +170,21 @@ absl::StatusOr<std::unique_ptr<Resampler>> Resampler::Create(const ResampleSpec&
     planes_spec.region.left = 0;
     planes_spec.region.width = spec.source_width;
   }
+  std::optional<BlockAverage> blocks;
+  const uint32_t across = BlockSide(planes_spec.region.width, planes_spec.width);
+  const uint32_t down = BlockSide(planes_spec.region.height, planes_spec.height);
+  if (across > 1 || down > 1) {
+    blocks.emplace(spec.source_width, spec.source_height, spec.channels, across, down);
+    planes_spec.source_width = blocks->width();
+    planes_spec.source_height = blocks->height();
+    planes_spec.region.left /= across;
+    planes_spec.region.width /= across;
+    planes_spec.region.top /= down;
+    planes_spec.region.height /= down;
+  }
   HISTEQ_ASSIGN_OR_RETURN(PlaneResampler planes, PlaneResampler::Create(planes_spec));
   return std::unique_ptr<Resampler>(
-      std::make_unique<Interleaved>(spec, std::move(planes), std::move(wider)));
+      std::make_unique<Interleaved>(spec, std::move(blocks), std::move(planes), std::move(wider)));
 }
 
 }  // namespace histeq::resize

@@ -207,16 +207,37 @@ TEST_CASE("filters wider than the picture") {
 }
 
 TEST_CASE("extreme ratios") {
-  const uint32_t sizes[][4] = {{10000, 1, 256, 1},  {10000, 1, 1, 1}, {1, 10000, 1, 256},
-                               {10000, 40, 256, 1}, {1, 1, 300, 200}, {1, 70, 256, 256},
-                               {20000, 3, 5, 2},    {3, 20000, 1, 7}, {3, 20000, 90, 70},
-                               {20000, 3, 70, 90},  {2, 500, 300, 2}};
+  const uint32_t sizes[][4] = {
+      {10000, 1, 256, 1}, {10000, 1, 1, 1},     {1, 10000, 1, 256}, {10000, 40, 256, 1},
+      {1, 1, 300, 200},   {1, 70, 256, 256},    {20000, 3, 5, 2},   {3, 20000, 1, 7},
+      {3, 20000, 90, 70}, {20000, 3, 70, 90},   {2, 500, 300, 2},   {100'000, 2, 1, 1},
+      {2, 100'000, 3, 1}, {200'000, 1, 100, 1}, {1031, 2067, 2, 4}, {3, 20'001, 40, 3}};
   for (const auto& size : sizes) {
-    for (const Pattern pattern : {Pattern::kSmooth, Pattern::kNoise}) {
+    for (const Pattern pattern : {Pattern::kSmooth, Pattern::kNoise, Pattern::kBlackAndWhite}) {
       const ResampleSpec spec = Spec(size[0], size[1], size[2], size[3]);
       const auto samples = MakePattern(spec, pattern);
       CAPTURE(size[0], size[1], size[2], size[3], int(pattern));
       CHECK(Difference(spec, Run(spec, samples), Twin(spec, samples)) <= 2);
+    }
+  }
+}
+
+TEST_CASE("reductions by many hundreds, of all kinds of samples and of parts") {
+  for (const uint32_t bits : {8u, 16u}) {
+    for (const uint32_t channels : {1u, 2u, 3u, 4u}) {
+      for (const bool light : {false, true}) {
+        ResampleSpec spec = Spec(1103, 601, 1, 1);
+        spec.region = {41.25, 3, 1042.5, 597.75};
+        spec.channels = channels;
+        spec.has_alpha = channels % 2 == 0;
+        spec.bits_per_sample = bits;
+        spec.linear_light = light;
+        CAPTURE(bits, channels, light);
+        for (const Pattern pattern : {Pattern::kSmooth, Pattern::kNoise}) {
+          const auto samples = MakePattern(spec, pattern);
+          CHECK(Difference(spec, Run(spec, samples), Twin(spec, samples)) <= (bits == 8 ? 1 : 40));
+        }
+      }
     }
   }
 }

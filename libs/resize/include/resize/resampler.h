@@ -1,8 +1,8 @@
 #pragma once
 
 // Pictures in another size: rows in, rows of the resampled picture out. Lanczos with three lobes,
-// widened by the factor of reduction. All arithmetic on samples is in integers, so that every
-// processor gives the same bytes (docs/adr/0010).
+// widened by the factor of reduction; from 512 on, after means of blocks. All arithmetic on samples
+// is in integers, so that every processor gives the same bytes (docs/adr/0010).
 
 #include <cstdint>
 #include <functional>
