@@ -9,11 +9,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/byte_stream.h"
+#include "local/made_file.h"
 
 namespace histeq::client {
 
-// A file that appears under its name when it is complete: until then it is a hidden temporary file
-// in the same folder, which goes with the object. A device or pipe is written directly.
+// A file that appears under its name when it is complete, as MadeFile does. A device or pipe is
+// written directly.
 class OutputFile final : public base::ByteSink {
  public:
   // Creates missing folders of `path` never.
@@ -25,7 +26,7 @@ class OutputFile final : public base::ByteSink {
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
-  // - RESOURCE_EXHAUSTED OUTPUT_NOT_WRITABLE: the disk is full, and the like.
+  // - RESOURCE_EXHAUSTED DISK_FULL, FAILED_PRECONDITION OUTPUT_NOT_WRITABLE.
   absl::Status Write(std::span<const uint8_t> bytes) override;
 
   // Gives the file its name. Once, after the last Write. As Create.
@@ -38,8 +39,8 @@ class OutputFile final : public base::ByteSink {
 
   const std::string path_;
   const bool overwrite_;
-  // Empty: written directly, or committed.
-  std::string temporary_;
+  std::unique_ptr<MadeFile> file_;
+  // Of a device, which is written directly.
   int descriptor_ = -1;
 };
 

@@ -16,7 +16,6 @@
 #include <utility>
 
 #include "api/local_file.h"
-#include "api/random_id.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/status_macros.h"
@@ -89,11 +88,11 @@ std::string NameInRegistry(const OutputPlan& plan, const std::string& path) {
   return path.starts_with(plan.registry_folder) ? path.substr(plan.registry_folder.size()) : path;
 }
 
-// One call of RunBatch.
 size_t PathHash(const std::string& path) {
   return std::hash<std::string>()(std::filesystem::path(path).lexically_normal().string());
 }
 
+// One call of RunBatch.
 class Batch {
  public:
   Batch(const std::vector<InputImage>& images, const BatchOptions& options, BatchObserver& observer,
@@ -181,12 +180,13 @@ class Batch {
 
   void End(size_t image, absl::StatusOr<ImageOutcome> outcome) {
     if (!outcome.ok()) {
-      if (const auto detail = base::GetErrorDetail(outcome.status());
-          detail.has_value() && detail->reason == "WORKER_NOT_STARTED") {
+      const std::string reason = base::ReasonOf(outcome.status());
+      if (reason == "WORKER_NOT_STARTED" || reason == "SERVER_UNREACHABLE") {
         stop_.Cancel(outcome.status());
       }
-      outcome = ImageOutcome{
-          .kind = ImageOutcome::Kind::kFailed, .outputs = {}, .error = outcome.status()};
+      ImageOutcome failed;
+      failed.error = outcome.status();
+      outcome = std::move(failed);
     }
     observer_.End(image, *outcome);
   }
@@ -197,15 +197,15 @@ class Batch {
     HISTEQ_ASSIGN_OR_RETURN(OutputPlan plan,
                             PlanOutputs(images_[image], format, options_.recipe, options_.place));
     if (!again) HISTEQ_RETURN_IF_ERROR(Take(plan));
-    if (!options_.registry) return TryAlone(image, source, std::move(plan), maker);
+    if (!options_.registry) return TryAlone(image, source, plan, maker);
     HISTEQ_ASSIGN_OR_RETURN(const std::shared_ptr<store::ClaimRegistry> registry,
                             registries_.Get(plan.registry_folder));
     if (again) HISTEQ_RETURN_IF_ERROR(registry->Sweep().status());
     std::vector<store::WantedOutput> wanted;
     for (const PlannedOutput& output : plan.outputs) {
-      wanted.push_back(
-          {.path = NameInRegistry(plan, output.path),
-           .key = OutputKey(source.absolute_path, source.size, source.mtime_ns, output.operation)});
+      wanted.push_back({.path = NameInRegistry(plan, output.path),
+                        .key = OutputKey(source.absolute_path, source.size, source.mtime_ns,
+                                         InKey(output.operation))});
     }
     HISTEQ_ASSIGN_OR_RETURN(const std::vector<store::ClaimedOutput> claimed,
                             registry->Claim(wanted, options_.anew));
@@ -236,10 +236,12 @@ class Batch {
       step.outcome.kind = ImageOutcome::Kind::kThere;
       return step;
     }
-    absl::StatusOr<MadeFiles> files = absl::UnknownError("not made");
+    absl::StatusOr<Made> made = absl::UnknownError("not made");
     if (status.ok()) {
-      files = Make(image, source, missing, temporaries, maker);
-      status = files.status();
+      made = Make(
+          image, source, missing, [&](size_t i) { return MadeFile::Create(temporaries[i]); },
+          maker);
+      status = made.status();
     }
     if (!status.ok()) {
       registry->GiveUp(names).IgnoreError();
@@ -247,9 +249,10 @@ class Batch {
     }
     step.finish = [this, registry, source, plan = std::move(plan), wanted = std::move(wanted),
                    missing = std::move(missing), names = std::move(names),
-                   files = *std::move(files)]() -> absl::StatusOr<ImageOutcome> {
+                   made = *std::move(made)]() -> absl::StatusOr<ImageOutcome> {
       const absl::Status finished = [&]() -> absl::Status {
-        HISTEQ_ASSIGN_OR_RETURN(const std::vector<MadeFile::Facts> facts, Sync(source, *files));
+        HISTEQ_ASSIGN_OR_RETURN(const std::vector<MadeFile::Facts> facts,
+                                Sync(source, *made.files));
         std::vector<store::FinishedOutput> outputs;
         for (size_t i = 0; i < facts.size(); ++i) {
           outputs.push_back(
@@ -262,7 +265,14 @@ class Batch {
         return finished;
       }
       Wrote(missing);
-      return Recorded(*registry, plan, wanted);
+      HISTEQ_ASSIGN_OR_RETURN(ImageOutcome outcome, Recorded(*registry, plan, wanted));
+      outcome.job = made.job;
+      for (size_t i = 0; i < made.image_ids.size(); ++i) {
+        for (OutputFacts& output : outcome.outputs) {
+          if (output.path == missing[i].path) output.image_id = made.image_ids[i];
+        }
+      }
+      return outcome;
     };
     return step;
   }
@@ -277,36 +287,44 @@ class Batch {
       HISTEQ_ASSIGN_OR_RETURN(const auto record, registry.Find(wanted[i].path));
       outcome.outputs.push_back({.path = plan.outputs[i].path,
                                  .size_bytes = record.has_value() ? record->size_bytes : 0,
-                                 .sha256 = record.has_value() ? store::ToHex(record->sha256) : ""});
+                                 .sha256 = record.has_value() ? store::ToHex(record->sha256) : "",
+                                 .image_id = ""});
     }
     return outcome;
   }
 
   // Without a registry: a file that is there is somebody's.
-  absl::StatusOr<Step> TryAlone(size_t image, const SourceFacts& source, OutputPlan plan,
+  absl::StatusOr<Step> TryAlone(size_t image, const SourceFacts& source, const OutputPlan& plan,
                                 ImageMaker& maker) {
-    std::vector<std::string> temporaries;
     for (const PlannedOutput& output : plan.outputs) {
       struct stat file;
-      if (lstat(output.path.c_str(), &file) == 0) {
-        if (S_ISDIR(file.st_mode)) return NotWritable(output.path, EISDIR);
-        if (!options_.anew) return Exists(output.path);
-      }
-      temporaries.push_back(FolderOf(output.path) + "/.histeq-" + RandomId() + ".part");
+      if (options_.take || lstat(output.path.c_str(), &file) != 0) continue;
+      if (S_ISDIR(file.st_mode)) return NotWritable(output.path, EISDIR);
+      if (!options_.anew) return Exists(output.path);
     }
-    HISTEQ_ASSIGN_OR_RETURN(const MadeFiles files,
-                            Make(image, source, plan.outputs, temporaries, maker));
+    const auto create = [&](size_t i) {
+      const std::string& path = plan.outputs[i].path;
+      const std::string folder = FolderOf(path);
+      std::error_code ignored;
+      std::filesystem::create_directories(folder, ignored);
+      return MadeFile::CreateIn(folder, path);
+    };
+    HISTEQ_ASSIGN_OR_RETURN(const Made made, Make(image, source, plan.outputs, create, maker));
     Step step;
     step.outcome.kind = ImageOutcome::Kind::kMade;
-    HISTEQ_ASSIGN_OR_RETURN(const std::vector<MadeFile::Facts> facts, Sync(source, *files));
+    step.outcome.job = made.job;
+    HISTEQ_ASSIGN_OR_RETURN(const std::vector<MadeFile::Facts> facts, Sync(source, *made.files));
     for (size_t i = 0; i < facts.size(); ++i) {
       const std::string& path = plan.outputs[i].path;
-      HISTEQ_RETURN_IF_ERROR(store::GiveName(temporaries[i], path, options_.anew));
+      MadeFile& file = *(*made.files)[i];
+      HISTEQ_RETURN_IF_ERROR(options_.take ? options_.take(file)
+                                           : file.GiveName(path, options_.anew));
       step.outcome.outputs.push_back({.path = path,
                                       .size_bytes = facts[i].size_bytes,
-                                      .sha256 = store::ToHex(facts[i].sha256)});
+                                      .sha256 = store::ToHex(facts[i].sha256),
+                                      .image_id = made.image_ids.empty() ? "" : made.image_ids[i]});
     }
-    Wrote(plan.outputs);
+    if (!options_.take) Wrote(plan.outputs);
     return step;
   }
 
@@ -331,26 +349,55 @@ class Batch {
     return absl::OkStatus();
   }
 
-  using MadeFiles = std::shared_ptr<std::vector<std::unique_ptr<MadeFile>>>;
+  // An operation as it stands in keys.
+  v1::Operation InKey(v1::Operation operation) const {
+    if (options_.reference_key.empty()) return operation;
+    v1::Equalize* const equalize = operation.has_equalize() ? operation.mutable_equalize()
+                                   : operation.has_derive() && operation.derive().has_equalize()
+                                       ? operation.mutable_derive()->mutable_equalize()
+                                       : nullptr;
+    if (equalize != nullptr) equalize->set_reference_image_id(options_.reference_key);
+    return operation;
+  }
 
-  // Makes `outputs` under their temporary names.
-  absl::StatusOr<MadeFiles> Make(size_t image, const SourceFacts& source,
-                                 const std::vector<PlannedOutput>& outputs,
-                                 const std::vector<std::string>& temporaries, ImageMaker& maker) {
-    auto files = std::make_shared<std::vector<std::unique_ptr<MadeFile>>>(outputs.size());
-    HISTEQ_ASSIGN_OR_RETURN((*files)[0], MadeFile::Create(temporaries[0]));
+  // An image's outputs, without their names.
+  struct Made {
+    // In the order of the outputs that were to be made.
+    std::shared_ptr<std::vector<std::unique_ptr<MadeFile>>> files;
+    // As the files; without services empty.
+    std::vector<std::string> image_ids;
+    std::optional<v1::Job> job;
+  };
+
+  using CreateFile = std::function<absl::StatusOr<std::unique_ptr<MadeFile>>(size_t output)>;
+
+  absl::StatusOr<Made> Make(size_t image, const SourceFacts& source,
+                            const std::vector<PlannedOutput>& outputs, const CreateFile& create,
+                            ImageMaker& maker) {
+    Made made;
+    made.files = std::make_shared<std::vector<std::unique_ptr<MadeFile>>>(outputs.size());
+    std::vector<std::unique_ptr<MadeFile>>& files = *made.files;
+    HISTEQ_ASSIGN_OR_RETURN(files[0], create(0));
     std::vector<int> results;
     ImageWork work;
-    std::error_code error;
+    work.name = images_[image].name();
     work.source_path = source.absolute_path;
-    work.result_path = std::filesystem::absolute(temporaries[0], error).string();
+    work.result = files[0]->descriptor();
     work.operation = CombinedOperation(options_.recipe, outputs, results);
-    work.progress = [this, image](const v1::JobProgress& progress) {
-      observer_.Progress(image, progress);
-    };
-    HISTEQ_ASSIGN_OR_RETURN(const FileResult result, maker.Make(work, stop_.token()));
-    HISTEQ_RETURN_IF_ERROR(Split(result, results, temporaries, *files));
-    return files;
+    for (const int output : results) work.wanted.push_back(output >= 0);
+    work.output_path = outputs[0].path;
+    work.reports = observer_.ReportsOf(image);
+    HISTEQ_ASSIGN_OR_RETURN(FileResult result, maker.Make(work, stop_.token()));
+    HISTEQ_RETURN_IF_ERROR(Split(result, results, create, files));
+    made.job = std::move(result.job);
+    if (result.image_ids.size() == results.size()) {
+      made.image_ids.resize(outputs.size());
+      for (size_t i = 0; i < results.size(); ++i) {
+        if (results[i] < 0) continue;
+        made.image_ids[static_cast<size_t>(results[i])] = result.image_ids[i];
+      }
+    }
+    return made;
   }
 
   // Until they are on the disk.
@@ -377,8 +424,7 @@ class Batch {
 
   // The first file holds all results one after the other; each goes to a file of its own.
   absl::Status Split(const FileResult& result, const std::vector<int>& results,
-                     const std::vector<std::string>& temporaries,
-                     std::vector<std::unique_ptr<MadeFile>>& files) {
+                     const CreateFile& create, std::vector<std::unique_ptr<MadeFile>>& files) {
     if (result.result_bytes.size() != results.size()) {
       return base::MakeError(absl::StatusCode::kInternal,
                              "the image's work gave another number of results than was asked for",
@@ -394,7 +440,7 @@ class Batch {
         first_size = size;
       } else if (results[i] > 0) {
         const auto output = static_cast<size_t>(results[i]);
-        HISTEQ_ASSIGN_OR_RETURN(files[output], MadeFile::Create(temporaries[output]));
+        HISTEQ_ASSIGN_OR_RETURN(files[output], create(output));
         HISTEQ_RETURN_IF_ERROR(files[output]->CopyFrom(*files[0], offset, size));
       }
       offset += size;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "histeq/v1/job.pb.h"
 #include "local/image_list.h"
 #include "local/image_maker.h"
+#include "local/made_file.h"
 #include "local/output_plan.h"
 
 namespace histeq::client {
@@ -23,8 +25,13 @@ struct BatchOptions {
   OutputPlace place;
   // Make again what is there, and replace files that are not ours.
   bool anew = false;
+  // Stands for the id of the reference image, where the recipe has one, in what tells outputs
+  // apart: an id is another one at each upload. Empty: the id itself does.
+  std::string reference_key;
   // Claims are kept in registries beside the outputs; without, for a single image, nothing is.
   bool registry = true;
+  // Without a registry: takes the only output in place of a name, which it is not given then.
+  std::function<absl::Status(const MadeFile&)> take;
   // Claims of a run that says nothing for so long are taken over.
   absl::Duration lease = absl::Seconds(60);
   // How often an image that another run works on is looked at again.
@@ -37,6 +44,8 @@ struct OutputFacts {
   uint64_t size_bytes = 0;
   // 64 hexadecimal digits; empty when it is not known.
   std::string sha256;
+  // The services' name of it; empty when others made it, or another time.
+  std::string image_id;
 };
 
 // What became of an image.
@@ -45,6 +54,8 @@ struct ImageOutcome {
   Kind kind = Kind::kFailed;
   // All its outputs; of a failed one none.
   std::vector<OutputFacts> outputs;
+  // What made them just now, by services.
+  std::optional<v1::Job> job;
   absl::Status error;
 };
 
@@ -54,7 +65,8 @@ class BatchObserver {
   virtual ~BatchObserver() = default;
   // Work on an image begins, or it is waited for (again).
   virtual void Begin(size_t image) = 0;
-  virtual void Progress(size_t image, const v1::JobProgress& progress) = 0;
+  // What is told about the work on an image that was begun, until its end.
+  virtual WorkReports ReportsOf(size_t image) = 0;
   // Another run has it.
   virtual void Waiting(size_t image) = 0;
   // Once for each image that was begun.
@@ -62,9 +74,9 @@ class BatchObserver {
 };
 
 // Works on all images, one for each maker at once, and waits for those that other runs work on.
-// Every image is begun unless `token` is cancelled, or a maker says that it cannot start. OK
-// whatever becomes of the images; else
-// - the token's status; UNAVAILABLE WORKER_NOT_STARTED.
+// Every image is begun unless `token` is cancelled, or a maker says that nothing can be
+// made. OK whatever becomes of the images; else
+// - the token's status; UNAVAILABLE WORKER_NOT_STARTED or SERVER_UNREACHABLE.
 absl::Status RunBatch(const std::vector<InputImage>& images,
                       const std::vector<std::unique_ptr<ImageMaker>>& makers,
                       const BatchOptions& options, BatchObserver& observer,

@@ -74,6 +74,18 @@ void Befall(const std::string& kind, uint32_t attempt) {
   }
 }
 
+// The file that the command gave.
+struct TakenFile {
+  TakenFile() : descriptor(TakeFile()) {}
+  ~TakenFile() {
+    if (descriptor >= 0) close(descriptor);
+  }
+  TakenFile(const TakenFile&) = delete;
+  TakenFile& operator=(const TakenFile&) = delete;
+
+  const int descriptor;
+};
+
 class FileWorkerService final : public v1::Worker::Service {
  public:
   explicit FileWorkerService(const Flags& flags)
@@ -98,7 +110,7 @@ class FileWorkerService final : public v1::Worker::Service {
 
  private:
   absl::Status Process(const v1::ProcessFileRequest& request, v1::ProcessFileResponse& response) {
-    const ResultFile result_file(request.result_path(), TakeFile());
+    const TakenFile result_file;
     if (result_file.descriptor < 0) return absl::InternalError("no file for the result");
     const std::string& source = request.source_path();
     for (const std::string& fault : flags_.faults) {
@@ -116,8 +128,8 @@ class FileWorkerService final : public v1::Worker::Service {
     if (request.max_dimension() != 0) options.limits.max_dimension = request.max_dimension();
     options.budget = &budget_;
     options.scratch_dir = flags_.scratch_dir;
-    absl::StatusOr<FileResult> result =
-        WorkOnFile(source, result_file, *operation, executor_, options);
+    absl::StatusOr<FileResult> result = WorkOnFile(
+        source, result_file.descriptor, request.result_path(), *operation, executor_, options);
     if (!result.ok()) return result.status();
     response.mutable_result_bytes()->Assign(result->result_bytes.begin(),
                                             result->result_bytes.end());

@@ -1,7 +1,9 @@
 #include "local/process_maker.h"
 
 #include <signal.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -9,6 +11,7 @@
 #include "base/status_macros.h"
 #include "fmt/format.h"
 #include "histeq/v1/worker.pb.h"
+#include "local/write_error.h"
 #include "rpc/proto_convert.h"
 #include "rpc/remote_executor.h"
 #include "rpc/worker_pool.h"
@@ -106,13 +109,16 @@ absl::StatusOr<FileResult> ProcessMaker::Make(const ImageWork& work,
   v1::ProcessFileRequest request;
   *request.mutable_operation() = work.operation;
   request.set_source_path(work.source_path);
-  request.set_result_path(work.result_path);
+  request.set_result_path(work.output_path);
   absl::Status failure;
   for (uint32_t attempt = 1; attempt <= kTries; ++attempt) {
     HISTEQ_RETURN_IF_ERROR(Start(token));
     request.set_attempt(attempt);
-    HISTEQ_ASSIGN_OR_RETURN(const ResultFile file, ResultFile::Open(work.result_path));
-    const absl::Status passed = live_->process->PassFile(file.descriptor);
+    // Of what a process wrote that is gone.
+    if (ftruncate(work.result, 0) != 0 || lseek(work.result, 0, SEEK_SET) != 0) {
+      return NotWritten(work.output_path, errno);
+    }
+    const absl::Status passed = live_->process->PassFile(work.result);
     absl::StatusOr<v1::ProcessFileResponse> response =
         passed.ok() ? live_->executor.ProcessFile(request, options_.image_timeout, token)
                     : absl::StatusOr<v1::ProcessFileResponse>(passed);

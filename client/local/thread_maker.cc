@@ -15,17 +15,16 @@ absl::StatusOr<FileResult> ThreadMaker::Make(const ImageWork& work,
   options.scratch_dir = options_.scratch_dir;
   options.small_image_bytes = options_.small_image_bytes;
   options.token = token;
-  if (work.progress) {
+  if (work.reports.progress) {
     options.progress = [&work](engine::JobStage stage, uint32_t done, uint32_t total) {
       v1::JobProgress progress;
       progress.set_stage(static_cast<v1::JobStage>(stage));
       progress.set_segments_done(done);
       progress.set_segments_total(total);
-      work.progress(progress);
+      work.reports.progress(progress);
     };
   }
-  HISTEQ_ASSIGN_OR_RETURN(const ResultFile result, ResultFile::Open(work.result_path));
-  return WorkOnFile(work.source_path, result, operation, executor_, options);
+  return WorkOnFile(work.source_path, work.result, work.output_path, operation, executor_, options);
 }
 
 }  // namespace histeq::client

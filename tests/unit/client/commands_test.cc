@@ -1,6 +1,7 @@
 // The commands as functions: what they print, write and return.
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <future>
 #include <sstream>
 
@@ -174,7 +175,7 @@ TEST_CASE("a failure names the input, the reason and the facts, and leaves nothi
   REQUIRE(objects.size() == 2);
   CHECK(objects[0].fields().at("error").struct_value().fields().at("reason").string_value() ==
         "IMAGE_CORRUPT");
-  CHECK(desk.folder.Names() == std::set<std::string>{"words.png", "other.png"});
+  CHECK(desk.folder.Names() == std::set<std::string>{".histeq.sqlite", "words.png", "other.png"});
 }
 
 TEST_CASE("one input that fails does not keep the others from their results") {
@@ -182,7 +183,76 @@ TEST_CASE("one input that fails does not keep the others from their results") {
   const Ran ran = desk.Run({"equalize", desk.folder.Path("missing.png"), desk.Input("a.png")});
   CHECK(ran.code == 1);
   CHECK(Contains(ran.err, "missing.png: FILE_NOT_FOUND"));
-  CHECK(desk.folder.Names() == std::set<std::string>{"a.png", "a_EQUALIZED.png"});
+  CHECK(Contains(ran.err, "1 done, 1 failed (1 FILE_NOT_FOUND)"));
+  CHECK(desk.folder.Names() == std::set<std::string>{".histeq.sqlite", "a.png", "a_EQUALIZED.png"});
+}
+
+TEST_CASE("with a server too, what is there is not made again") {
+  Desk desk;
+  const std::string in = desk.folder.Path("in/");
+  std::filesystem::create_directory(in);
+  desk.Input("in/a.png");
+  desk.Input("in/b.png", 4000);
+  const std::vector<std::string> command = {"equalize", in, "-o", desk.folder.Path("out"),
+                                            "--json"};
+  const Ran first = desk.Run(command);
+  INFO(first.err);
+  CHECK(first.code == 0);
+  CHECK(Contains(first.err, "2 done; "));
+  CHECK(desk.frontend.calls("UploadImage") == 2);
+  for (const auto& object : Objects(first.out)) {
+    CHECK(object.fields().at("status").string_value() == "done");
+    CHECK(object.fields().count("seconds") == 1);
+    CHECK(object.fields().at("job").struct_value().fields().count("id") == 1);
+    const auto& output = object.fields().at("outputs").list_value().values(0).struct_value();
+    CHECK(output.fields().at("sha256").string_value().size() == 64);
+    CHECK(!output.fields().at("image_id").string_value().empty());
+  }
+  const Ran second = desk.Run(command);
+  CHECK(second.code == 0);
+  CHECK(Contains(second.err, "0 done, 2 already there; "));
+  CHECK(desk.frontend.calls("UploadImage") == 2);
+  for (const auto& object : Objects(second.out)) {
+    CHECK(object.fields().at("status").string_value() == "already_there");
+  }
+  // What is missing alone.
+  std::filesystem::remove(desk.folder.Path("out/a_EQUALIZED.png"));
+  CHECK(Contains(desk.Run(command).err, "1 done, 1 already there; "));
+  CHECK(desk.frontend.calls("UploadImage") == 3);
+  std::vector<std::string> again = command;
+  again.push_back("--force");
+  CHECK(Contains(desk.Run(again).err, "2 done; "));
+  CHECK(Same(desk.folder.Read("out/a_EQUALIZED.png"), Reversed(Noise(5000))));
+}
+
+TEST_CASE("a reference image has one name in what tells outputs apart, however often it is sent") {
+  Desk desk;
+  desk.Input("a.png");
+  const std::string reference = desk.folder.Write("reference.png", Noise(3000));
+  const std::vector<std::string> command = {"equalize",    desk.folder.Path("a.png"),
+                                            "-o",          desk.folder.Path("out/"),
+                                            "--reference", reference};
+  CHECK(Contains(desk.Run(command).err, "done in"));
+  CHECK(Contains(desk.Run(command).err, "already there"));
+  desk.folder.Write("reference.png", Noise(3001));
+  CHECK(Contains(desk.Run(command).err, "done in"));
+}
+
+TEST_CASE("a server that goes away in the middle ends a batch") {
+  Desk desk;
+  std::vector<std::string> command = {"equalize",  "-o", desk.folder.Path("out"), "--parallel", "2",
+                                      "--timeout", "0.3"};
+  for (int i = 0; i < 20; ++i) command.push_back(desk.Input("in" + std::to_string(i) + ".png"));
+  desk.frontend.HoldJobs();
+  auto running = std::async(std::launch::async, [&] { return desk.Run(command); });
+  REQUIRE(desk.frontend.AwaitCalls("WatchJob", 2));
+  desk.frontend.StopServer();
+  const Ran ran = running.get();
+  INFO(ran.err);
+  CHECK(ran.code == 3);
+  CHECK(Contains(ran.err, "goes on without this command; its result: histeq watch job-"));
+  CHECK(Contains(ran.err, "SERVER_UNREACHABLE"));
+  CHECK(Contains(ran.err, "left; "));
 }
 
 TEST_CASE("an interrupted equalize leaves no file, and tells how to fetch the result") {
@@ -577,25 +647,6 @@ TEST_CASE("a name from the server is never a path out of the folder") {
   CHECK(ImagePath(image, folder.Path("other")) == folder.Path("other"));
 }
 
-TEST_CASE("paths of results") {
-  const auto paths = [](const std::vector<std::string>& inputs, const std::string& out,
-                        bool keep = false) { return OutputPaths(inputs, out, keep); };
-  CHECK(*paths({"d/a.png"}, "") == std::vector<std::string>{"d/a_EQUALIZED.png"});
-  CHECK(*paths({"a"}, "") == std::vector<std::string>{"a_EQUALIZED"});
-  CHECK(*paths({".png"}, "") == std::vector<std::string>{".png_EQUALIZED"});
-  CHECK(*paths({"d/a.png"}, "x.png") == std::vector<std::string>{"x.png"});
-  CHECK(
-      *paths({"d/a.png", "b.jpg"}, "no-such-folder") ==
-      std::vector<std::string>{"no-such-folder/a_EQUALIZED.png", "no-such-folder/b_EQUALIZED.jpg"});
-  CHECK(*paths({"d/a.png"}, "f/", true) == std::vector<std::string>{"f/a.png"});
-  CHECK(!paths({"d/a.png", "e/a.png"}, "f").ok());
-  CHECK(!paths({"a.png", "./a.png"}, "").ok());
-  CHECK(!paths({"d/a.png", "d/./a_EQUALIZED.png"}, "").ok());
-  CHECK(paths({"d/a.png", "d/a_EQUALIZED.png"}, "out").ok());
-  CHECK(!paths({"a.png", "b.png"}, "-").ok());
-  CHECK(!paths({"a.png"}, "", true).ok());
-}
-
 TEST_CASE("an output file appears when it is complete") {
   ScratchFolder folder;
   const std::string path = folder.Path("x");
@@ -604,7 +655,6 @@ TEST_CASE("an output file appears when it is complete") {
     auto file = OutputFile::Create(path, false);
     REQUIRE(file.ok());
     CHECK((*file)->Write(bytes).ok());
-    CHECK(folder.Names().size() == 1);
     CHECK(folder.Names().count("x") == 0);
   }
   CHECK(folder.Names().empty());

@@ -257,6 +257,62 @@ TEST_CASE("a file on its way to a name") {
   CHECK_FALSE(std::filesystem::exists(folder.Path("part")));
 }
 
+TEST_CASE("a file gets its name when it is whole") {
+  const ScratchFolder folder;
+  const std::string path = folder.Path("a.png");
+  const std::string bytes = "bytes";
+  const auto make = [&] {
+    auto made = MadeFile::CreateIn(folder.Path(""), path);
+    REQUIRE(made.ok());
+    REQUIRE(write((*made)->descriptor(), bytes.data(), bytes.size()) == 5);
+    return *std::move(made);
+  };
+  {
+    const auto file = make();
+    // No name: nothing of it stays, whatever happens. This folder's file system has such files.
+    CHECK(folder.Names().empty());
+    CHECK(file->GiveName(path, false).ok());
+    CHECK(folder.Read("a.png") == bytes);
+  }
+  CHECK(folder.Names() == std::set<std::string>{"a.png"});
+  folder.Write("a.png", "mine");
+  CHECK(ReasonOf(make()->GiveName(path, false)) == "OUTPUT_EXISTS");
+  CHECK(folder.Read("a.png") == "mine");
+  CHECK(make()->GiveName(path, true).ok());
+  CHECK(folder.Read("a.png") == bytes);
+  CHECK(folder.Names() == std::set<std::string>{"a.png"});
+  CHECK(ReasonOf(MadeFile::CreateIn(folder.Path("none"), path).status()) == "OUTPUT_NOT_WRITABLE");
+}
+
+TEST_CASE("temporary names tell whose they are, and those of the dead go") {
+  const ScratchFolder folder;
+  const std::string path = folder.Path("a.png");
+  std::string name;
+  {
+    const auto file = MadeFile::CreateIn(folder.Path(""), path, /*named=*/true);
+    REQUIRE(file.ok());
+    REQUIRE(folder.Names().size() == 1);
+    name = *folder.Names().begin();
+    // Another one does not take it for left behind.
+    CHECK(MadeFile::CreateIn(folder.Path(""), path, /*named=*/true).ok());
+    CHECK(folder.Names() == std::set<std::string>{name});
+    CHECK((*file)->GiveName(path, false).ok());
+  }
+  CHECK(folder.Names() == std::set<std::string>{"a.png"});
+  // A process of this number that began at another time has ended.
+  const size_t pid = name.find('-', sizeof(".histeq-")) + 1;
+  const size_t ticks = name.find('-', pid) + 1;
+  std::string dead = name;
+  dead.insert(ticks, "1");
+  folder.Write(dead, "left");
+  folder.Write(".histeq-mine.part", "mine");
+  std::string elsewhere = dead;
+  elsewhere[sizeof(".histeq-")] = elsewhere[sizeof(".histeq-")] == '0' ? '1' : '0';
+  folder.Write(elsewhere, "of another machine");
+  CHECK(MadeFile::CreateIn(folder.Path(""), path, /*named=*/true).ok());
+  CHECK(folder.Names() == std::set<std::string>{"a.png", ".histeq-mine.part", elsewhere});
+}
+
 TEST_CASE("tasks that wait for the disk run beside each other, and all of them") {
   constexpr int kTasks = 50;
   std::atomic<int> running = 0;

@@ -1,24 +1,24 @@
 #pragma once
 
-// The flags of work without services, and the work, for every command that can do it.
+// The flags of the commands that make something of many files, here or with services.
 
-#include <functional>
+#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "commands/operation_flags.h"
 #include "commands/session.h"
-#include "local/output_plan.h"
 
 namespace histeq::client {
 
-struct LocalFlags {
+struct ImageFlags {
   std::vector<std::string> inputs;
   std::string jobs_from;
   bool recursive = false;
   std::string out;
   bool keep_name = false;
   bool force = false;
+  // By services: images at once.
+  uint32_t parallel = 4;
   // 0: not given.
   uint32_t threads = 0;
   uint32_t processes = 0;
@@ -31,16 +31,12 @@ struct LocalFlags {
 };
 
 // Adds them, with the inputs but without -o and --keep-name, to a subcommand. `flags` outlives it.
-void AddLocalFlags(CLI::App& command, LocalFlags& flags);
+void AddImageFlags(CLI::App& command, ImageFlags& flags);
 
 // Whether the command works by itself: --threads or --processes is given, or no server is.
-bool IsLocal(const Session& session, const LocalFlags& flags);
+bool IsLocal(const Session& session, const ImageFlags& flags);
 
-// What the operation's flags say; a reference, which is a file, is counted by this command.
-absl::StatusOr<v1::Equalize> LocalEqualizeOf(const Session& session, const LocalFlags& flags,
-                                             const OperationFlags& operation);
-
-// Makes `recipe` of all inputs; prints what becomes of them.
-ExitCode RunLocally(const Session& session, const LocalFlags& flags, const Recipe& recipe);
+// Where temporary files go that belong to no result.
+std::string ScratchFolder(const ImageFlags& flags);
 
 }  // namespace histeq::client
