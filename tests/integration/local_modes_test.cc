@@ -2,7 +2,6 @@
 // and twice at once.
 
 #include <signal.h>
-#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@
 #include "cluster.h"
 #include "files.h"
 #include "frontend_client.h"
+#include "image_desk.h"
 #include "pictures.h"
 #include "process.h"
 
@@ -27,105 +27,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Small pictures that all differ.
-std::string SmallPng(int number) {
-  static const Picture camera = DecodePng(ReadFile(TestData("camera.png")), 1);
-  Picture picture = {.width = 24, .height = 16, .channels = 1, .samples = {}};
-  for (uint32_t y = 0; y < picture.height; ++y) {
-    for (uint32_t x = 0; x < picture.width; ++x) {
-      picture.samples.push_back(static_cast<uint8_t>(
-          camera.samples[(y * 20 + static_cast<uint32_t>(number) % 100) * camera.width + x * 20] +
-          number));
-    }
-  }
-  return EncodePng(picture);
-}
-
-struct Desk {
-  Desk() { fs::create_directory(in()); }
-
-  std::string in() const { return folder.File("in"); }
-  std::string out() const { return folder.File("out"); }
-  void Add(const std::string& name, const std::string& bytes) const {
-    fs::create_directories(fs::path(in() + "/" + name).parent_path());
-    WriteFile(in() + "/" + name, bytes);
-  }
-  void AddSmall(int count) const {
-    for (int i = 0; i < count; ++i) Add("img_" + std::to_string(i) + ".png", SmallPng(i));
-  }
-  Finished Run(std::vector<std::string> arguments) const {
-    arguments.insert(arguments.begin(), Program("histeq"));
-    return RunToEnd(arguments);
-  }
-  std::unique_ptr<Process> Start(std::vector<std::string> arguments,
-                                 const std::string& said = "said") const {
-    Process::Options options;
-    options.command = {Program("histeq")};
-    options.command.insert(options.command.end(), arguments.begin(), arguments.end());
-    options.stdout_file = options.stderr_file = folder.File(said);
-    return Process::Start(options);
-  }
-  // The outputs, by their paths below the folder; what belongs to the registry left out.
-  std::map<std::string, std::string> Outputs() const { return OutputsOf(out()); }
-  static std::map<std::string, std::string> OutputsOf(const std::string& folder) {
-    std::map<std::string, std::string> outputs;
-    for (const std::string& path : FilesBelow(folder)) {
-      const std::string name = path.substr(folder.size() + 1);
-      if (!name.starts_with(".histeq.sqlite")) outputs[name] = ReadFile(path);
-    }
-    return outputs;
-  }
-  // How often each output was made, as the registry says.
-  std::map<std::string, int> TimesMade() const {
-    std::map<std::string, int> times;
-    sqlite3* database = nullptr;
-    REQUIRE(sqlite3_open((out() + "/.histeq.sqlite").c_str(), &database) == SQLITE_OK);
-    sqlite3_exec(
-        database, "SELECT path, times_made FROM outputs",
-        [](void* to, int, char** values, char**) {
-          (*static_cast<std::map<std::string, int>*>(to))[values[0]] = std::stoi(values[1]);
-          return 0;
-        },
-        &times, nullptr);
-    sqlite3_close(database);
-    return times;
-  }
-  void CheckEachMadeOnce(size_t count) const {
-    const auto times = TimesMade();
-    CHECK(times.size() == count);
-    for (const auto& [path, made] : times) {
-      INFO(path);
-      CHECK(made == 1);
-    }
-    const auto outputs = Outputs();
-    CHECK(outputs.size() == count);
-    for (const auto& [name, bytes] : outputs) {
-      INFO(name);
-      CHECK(name.find(".part") == std::string::npos);
-      CHECK_FALSE(bytes.empty());
-    }
-  }
-
-  TempFolder folder;
-};
-
-// Processes that a command with this process id started: their folders in /proc.
-std::vector<std::string> WorkersOf(pid_t parent) {
-  std::vector<std::string> workers;
-  const std::string wanted = "--parent=" + std::to_string(parent);
-  for (const auto& entry : fs::directory_iterator("/proc")) {
-    std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-    const std::string line{std::istreambuf_iterator<char>(file), {}};
-    if (line.find("worker-process") != std::string::npos &&
-        (line + '\0').find(wanted + '\0') != std::string::npos) {
-      workers.push_back(entry.path().string());
-    }
-  }
-  return workers;
-}
-
 TEST_CASE("threads, processes and services make the same bytes") {
-  Desk desk;
+  ImageDesk desk;
   desk.Add("camera.png", ReadFile(TestData("camera.png")));
   desk.Add("rocket.jpg", ReadFile(TestData("rocket.jpg")));
   desk.Add("deep/coffee.png", ReadFile(TestData("coffee.png")));
@@ -136,12 +39,12 @@ TEST_CASE("threads, processes and services make the same bytes") {
            EncodePng(Tiled(DecodePng(ReadFile(TestData("camera.png")), 1), 3000, 4000)));
   const auto run = [&](const std::string& out, std::vector<std::string> more,
                        std::vector<std::string> arguments = {"equalize"}) {
-    arguments.insert(arguments.end(), {desk.in(), "-r", "-o", desk.folder.File(out)});
+    arguments.insert(arguments.end(), {desk.in(), "-r", "-o", desk.folder().File(out)});
     arguments.insert(arguments.end(), more.begin(), more.end());
     const Finished finished = desk.Run(arguments);
     INFO(finished.err);
     REQUIRE(finished.exit_code == 0);
-    return Desk::OutputsOf(desk.folder.File(out));
+    return ImageDesk::OutputsOf(desk.folder().File(out));
   };
   const auto expected = run("threads-1", {"--threads", "1"});
   CHECK(expected.size() == 5);
@@ -169,7 +72,7 @@ TEST_CASE("threads, processes and services make the same bytes") {
 }
 
 TEST_CASE("a thousand small files; the second time they are there") {
-  Desk desk;
+  ImageDesk desk;
   desk.AddSmall(1000);
   desk.Add("notes.txt", "no image");
   desk.Add("img_5_EQUALIZED.png", SmallPng(5));
@@ -180,11 +83,11 @@ TEST_CASE("a thousand small files; the second time they are there") {
   CHECK(std::count(first.out.begin(), first.out.end(), '\n') == 1000);
   CHECK(first.out.find("\"status\":\"done\"") != std::string::npos);
   CHECK(first.out.find("\"status\":\"failed\"") == std::string::npos);
-  desk.CheckEachMadeOnce(1000);
+  desk.CheckEachMade(1000);
   const Finished second = desk.Run({"equalize", desk.in(), "-o", desk.out()});
   REQUIRE(second.exit_code == 0);
   CHECK(second.err.find("0 done, 1000 already there") != std::string::npos);
-  desk.CheckEachMadeOnce(1000);
+  desk.CheckEachMade(1000);
 
   // What changed is made again, and nothing else; --force makes all again.
   WriteFile(desk.in() + "/img_7.png", SmallPng(907));
@@ -194,7 +97,7 @@ TEST_CASE("a thousand small files; the second time they are there") {
 }
 
 TEST_CASE("thumbnails have their names, and those that are missing are made") {
-  Desk desk;
+  ImageDesk desk;
   desk.Add("img_100.jpg", ReadFile(TestData("rocket.jpg")));
   desk.Add("img_101.png", ReadFile(TestData("moon.png")));
   const auto names = [&] {
@@ -229,12 +132,11 @@ TEST_CASE("thumbnails have their names, and those that are missing are made") {
 }
 
 TEST_CASE("sample pictures are the same ones every time") {
-  Desk desk;
+  ImageDesk desk;
   const auto sample = [&](const std::string& folder) {
-    REQUIRE(
-        desk.Run({"sample", "--nodes", "2", "--count", "5", desk.folder.File(folder)}).exit_code ==
-        0);
-    return Desk::OutputsOf(desk.folder.File(folder));
+    REQUIRE(desk.Run({"sample", "--nodes", "2", "--count", "5", desk.folder().File(folder)})
+                .exit_code == 0);
+    return ImageDesk::OutputsOf(desk.folder().File(folder));
   };
   const auto pictures = sample("samples");
   CHECK(pictures.size() == 10);
@@ -245,10 +147,10 @@ TEST_CASE("sample pictures are the same ones every time") {
 }
 
 TEST_CASE("a list of inputs, refused ones among them") {
-  Desk desk;
+  ImageDesk desk;
   desk.AddSmall(3);
   desk.Add("words.png", "these are words");
-  const std::string list = desk.folder.File("list");
+  const std::string list = desk.folder().File("list");
   WriteFile(list, desk.in() + "/img_0.png\n\n" + desk.in() + "/words.png\n" + desk.in() +
                       "/missing.png\n" + desk.in() + "/img_1.png\n");
   const Finished run = desk.Run({"equalize", "--jobs-from", list, "-o", desk.out(), "--json"});
@@ -261,7 +163,7 @@ TEST_CASE("a list of inputs, refused ones among them") {
 }
 
 TEST_CASE("one file needs no registry") {
-  Desk desk;
+  ImageDesk desk;
   desk.AddSmall(1);
   const std::string input = desk.in() + "/img_0.png";
   REQUIRE(desk.Run({"equalize", input}).exit_code == 0);
@@ -275,7 +177,7 @@ TEST_CASE("one file needs no registry") {
 }
 
 TEST_CASE("a loop of links ends, and what others made stays") {
-  Desk desk;
+  ImageDesk desk;
   desk.AddSmall(2);
   fs::create_directory(desk.in() + "/sub");
   fs::create_directory_symlink(desk.in(), desk.in() + "/sub/loop");
@@ -294,7 +196,7 @@ TEST_CASE("an image takes down its worker process and fails alone") {
                                                 {"hang", "WORKER_TIMED_OUT"},
                                                 {"memory", "WORKER_OUT_OF_MEMORY"}}));
   INFO(fault);
-  Desk desk;
+  ImageDesk desk;
   desk.AddSmall(12);
   const Finished run =
       desk.Run({"equalize", desk.in(), "-o", desk.out(), "--processes", "2", "--image-timeout-s",
@@ -310,21 +212,21 @@ TEST_CASE("an image takes down its worker process and fails alone") {
   const Finished again = desk.Run({"equalize", desk.in(), "-o", desk.out(), "--processes", "2"});
   CHECK(again.exit_code == 0);
   CHECK(again.err.find("1 done, 11 already there") != std::string::npos);
-  desk.CheckEachMadeOnce(12);
+  desk.CheckEachMade(12);
 }
 
 TEST_CASE("an image that takes its process down once is made by the next") {
-  Desk desk;
+  ImageDesk desk;
   desk.AddSmall(4);
   const Finished run = desk.Run({"equalize", desk.in(), "-o", desk.out(), "--processes", "1",
                                  "--test-worker-fault", "abort-once=img_2.png"});
   INFO(run.err);
   CHECK(run.exit_code == 0);
-  desk.CheckEachMadeOnce(4);
+  desk.CheckEachMade(4);
 }
 
 TEST_CASE("killed in the middle and started again, each image is made once") {
-  Desk desk;
+  ImageDesk desk;
   desk.AddSmall(20);
   {
     const auto command = desk.Start({"equalize", desk.in(), "-o", desk.out(), "--processes", "2",
@@ -345,11 +247,11 @@ TEST_CASE("killed in the middle and started again, each image is made once") {
   INFO(again.err);
   CHECK(again.exit_code == 0);
   CHECK(again.err.find("1 done, 19 already there") != std::string::npos);
-  desk.CheckEachMadeOnce(20);
+  desk.CheckEachMade(20);
 }
 
 TEST_CASE("ended by Ctrl-C, nothing is left half made") {
-  Desk desk;
+  ImageDesk desk;
   desk.AddSmall(6);
   const auto command = desk.Start({"equalize", desk.in(), "-o", desk.out(), "--processes", "2",
                                    "--test-worker-fault", "hang=img_5.png"});
@@ -359,11 +261,11 @@ TEST_CASE("ended by Ctrl-C, nothing is left half made") {
   CHECK(command->Wait() == 130);
   for (const auto& [name, bytes] : desk.Outputs()) CHECK_FALSE(name.starts_with(".histeq"));
   CHECK(desk.Run({"equalize", desk.in(), "-o", desk.out()}).exit_code == 0);
-  desk.CheckEachMadeOnce(6);
+  desk.CheckEachMade(6);
 }
 
 TEST_CASE("a worker process has little that could be misused") {
-  Desk desk;
+  ImageDesk desk;
   desk.AddSmall(1);
   const auto command = desk.Start({"equalize", desk.in(), "-o", desk.out(), "--processes", "1",
                                    "--test-worker-fault", "hang=img_0.png"});
@@ -408,18 +310,18 @@ TEST_CASE("a worker process has little that could be misused") {
 }
 
 TEST_CASE("two commands on one folder share the work") {
-  Desk desk;
+  ImageDesk desk;
   desk.AddSmall(200);
   const auto one = desk.Start({"equalize", desk.in(), "-o", desk.out(), "--threads", "1"}, "one");
   const auto two = desk.Start({"equalize", desk.in(), "-o", desk.out(), "--processes", "1"}, "two");
   CHECK(one->Wait() == 0);
   CHECK(two->Wait() == 0);
-  INFO(ReadFile(desk.folder.File("one")) + ReadFile(desk.folder.File("two")));
-  desk.CheckEachMadeOnce(200);
+  INFO(ReadFile(desk.folder().File("one")) + ReadFile(desk.folder().File("two")));
+  desk.CheckEachMade(200);
 }
 
 TEST_CASE("a command waits for what another works on, and takes it over when that one dies") {
-  Desk desk;
+  ImageDesk desk;
   desk.AddSmall(4);
   const auto one = desk.Start({"equalize", desk.in(), "-o", desk.out(), "--processes", "1",
                                "--test-worker-fault", "hang=img_0.png"},
@@ -427,12 +329,12 @@ TEST_CASE("a command waits for what another works on, and takes it over when tha
   REQUIRE(WaitUntil([&] { return fs::exists(desk.out()) && !FilesBelow(desk.out()).empty(); }));
   const auto two = desk.Start({"equalize", desk.in(), "-o", desk.out(), "--threads", "1"}, "two");
   REQUIRE(WaitUntil([&] {
-    return ReadFile(desk.folder.File("two")).find("another command works on it") !=
+    return ReadFile(desk.folder().File("two")).find("another command works on it") !=
            std::string::npos;
   }));
   one->Kill();
   CHECK(two->Wait() == 0);
-  desk.CheckEachMadeOnce(4);
+  desk.CheckEachMade(4);
 }
 
 }  // namespace
