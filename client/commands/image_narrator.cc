@@ -89,8 +89,9 @@ void ImageNarrator::End(size_t image, const ImageOutcome& outcome) {
                       ? ByteText(bytes)
                       : fmt::format("{} files, {}", outcome.outputs.size(), ByteText(bytes)));
   if (running.item != nullptr) {
-    running.item->Done(there ? "already there: " + text
-                             : fmt::format("done in {:.1f} s: {}", seconds, text));
+    running.item->Done(
+        there ? "already there: " + text : fmt::format("done in {:.1f} s: {}", seconds, text),
+        !there);
   }
   if (session_.json && passed_to_.empty()) {
     session_.display.OutText(

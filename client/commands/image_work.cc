@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <unordered_set>
+#include <system_error>
 #include <utility>
 
 #include "base/clock.h"
@@ -44,24 +44,6 @@ bool IsFolder(const std::string& path) {
 
 absl::Status BadOutput(const std::string& message) {
   return base::MakeError(absl::StatusCode::kInvalidArgument, message, {.reason = "BAD_OUTPUT"});
-}
-
-// No two inputs may have one output: before anything is made.
-absl::Status CheckDistinct(const ImageList& list, const BatchOptions& options) {
-  std::unordered_set<size_t> seen;
-  for (const InputImage& image : list.images) {
-    // Where the formats differ, so do the names of the inputs.
-    const absl::StatusOr<OutputPlan> plan =
-        PlanOutputs(image, codec::ImageFormat::kJpeg, options.recipe, options.place);
-    // Said when it is worked on.
-    if (!plan.ok()) continue;
-    const std::string path =
-        std::filesystem::path(plan->outputs.front().path).lexically_normal().string();
-    if (!seen.insert(std::hash<std::string>()(path)).second) {
-      return BadOutput(fmt::format("two inputs would be written to {}", path));
-    }
-  }
-  return absl::OkStatus();
 }
 
 // The histogram of `path`, counted by this command, as Equalize takes it.
@@ -178,18 +160,19 @@ ExitCode RunImages(const Session& session, const ImageFlags& flags, const Operat
     options.registry = list.many || (!flags.out.empty() && !options.place.is_file);
   }
 
-  if (const absl::Status distinct = CheckDistinct(list, options); !distinct.ok()) {
-    return usage(distinct);
-  }
-
   ImageNarrator narrator(session, list.images, options.take ? flags.out : std::string());
   session.display.ExpectItems(list.images.size() + list.refused.size());
   for (const auto& [input, status] : list.refused) narrator.Refused(input, status);
   const absl::Duration began = base::SystemClock().Monotonic();
   absl::Status ran;
-  {
+  try {
     const ImageMakers makers(session, flags, list.images.size());
     ran = RunBatch(list.images, makers.all(), options, narrator, session.token);
+  } catch (const std::system_error& no_thread) {
+    ran = base::MakeError(absl::StatusCode::kResourceExhausted,
+                          std::string("the threads that are wanted cannot all be started: ") +
+                              no_thread.what() + "; ask for fewer",
+                          {.reason = "NO_THREADS"});
   }
   if (list.many) {
     session.display.Note(narrator.Summary(base::SystemClock().Monotonic() - began));

@@ -1,5 +1,6 @@
 #include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -87,11 +88,21 @@ size_t TerminalColumns() {
   return 80;
 }
 
+// Many images and processes at once take many; nothing here uses select(), which the lower limit is
+// for.
+void RaiseFileLimit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int Main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "worker-process") == 0) {
     return RunFileWorker({argv + 2, argv + argc});
   }
   rpc::TuneAllocator();
+  RaiseFileLimit();
   const char* no_color = std::getenv("NO_COLOR");
   const char* terminal = std::getenv("TERM");
   const bool redraw =

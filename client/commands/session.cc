@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -52,7 +53,13 @@ ExitCode RunParallel(const Session& session, size_t count, size_t parallel,
     }
   };
   std::vector<std::thread> threads;
-  for (size_t i = 1; i < std::min(parallel, count); ++i) threads.emplace_back(run);
+  for (size_t i = 1; i < std::min(parallel, count); ++i) {
+    try {
+      threads.emplace_back(run);
+    } catch (const std::system_error&) {
+      break;
+    }
+  }
   run();
   for (std::thread& thread : threads) thread.join();
   return worst;

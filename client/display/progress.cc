@@ -140,11 +140,12 @@ void Display::Item::Working(const v1::JobProgress& progress) {
 
 void Display::Item::Notice(const std::string& text) { display_.Note(label_ + ": " + text); }
 
-void Display::Item::Done(const std::string& text) {
+void Display::Item::Done(const std::string& text, bool worked) {
   {
     std::lock_guard lock(display_.mutex_);
     finished_ = true;
     if (counted_) ++display_.done_;
+    if (counted_ && !worked) ++display_.there_;
   }
   if (!text.empty()) display_.Note(label_ + ": " + text);
 }
@@ -279,11 +280,12 @@ std::string Display::Line() const {
   if (seconds >= 0.5 && bytes_ > 0) {
     text += fmt::format(", {}/s",
                         ByteText(static_cast<uint64_t>(static_cast<double>(bytes_) / seconds)));
-  } else if (seconds >= 0.5 && done_ > 0) {
+  } else if (seconds >= 0.5 && done_ > there_) {
     // Nothing is moved: work in this command.
-    text += fmt::format(", {:.1f} images/s", static_cast<double>(done_) / seconds);
+    text += fmt::format(", {:.1f} images/s", static_cast<double>(done_ - there_) / seconds);
   }
-  return text + TimeLeft(units, static_cast<double>(expected_) - units, seconds);
+  return text + TimeLeft(units - static_cast<double>(there_),
+                         static_cast<double>(expected_) - units, seconds);
 }
 
 void Display::Redraw() {

@@ -54,7 +54,8 @@ class Display {
     void Working(const v1::JobProgress& progress);
     // Something that the user should know, on a line of its own.
     void Notice(const std::string& text);
-    void Done(const std::string& text);
+    // `worked`: it took work; else it was there, and says nothing about how fast work is.
+    void Done(const std::string& text, bool worked = true);
 
    private:
     friend class Display;
@@ -111,6 +112,8 @@ class Display {
   std::vector<Item*> items_;
   size_t expected_ = 0;
   size_t done_ = 0;
+  // Of those, the ones that were there.
+  size_t there_ = 0;
   size_t failed_ = 0;
   uint64_t bytes_ = 0;
   absl::Duration began_;

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <latch>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <unordered_set>
 #include <utility>
@@ -22,6 +23,7 @@
 #include "local/finisher.h"
 #include "local/made_file.h"
 #include "local/registry_cache.h"
+#include "local/registry_place.h"
 
 namespace histeq::client {
 namespace {
@@ -70,23 +72,23 @@ absl::Status NotWritable(const std::string& path, int error) {
       {.reason = "OUTPUT_NOT_WRITABLE"});
 }
 
+absl::Status NoThreads(const std::system_error& error) {
+  return base::MakeError(absl::StatusCode::kResourceExhausted,
+                         std::string("no thread can be started: ") + error.what(),
+                         {.reason = "NO_THREADS"});
+}
+
 // The name of a file is on the disk once its folder is.
 void SyncFolder(const std::string& folder) {
-  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int descriptor =
+      open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return;
   fsync(descriptor);
   close(descriptor);
 }
 
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, std::max<size_t>(slash, 1));
-}
-
-// Paths below the registry's folder are kept without it, so that the whole can be moved.
-std::string NameInRegistry(const OutputPlan& plan, const std::string& path) {
-  return path.starts_with(plan.registry_folder) ? path.substr(plan.registry_folder.size()) : path;
-}
+// With its slash; "" for a name alone.
+std::string FolderOf(const std::string& path) { return path.substr(0, path.rfind('/') + 1); }
 
 size_t PathHash(const std::string& path) {
   return std::hash<std::string>()(std::filesystem::path(path).lexically_normal().string());
@@ -101,7 +103,8 @@ class Batch {
         options_(options),
         observer_(observer),
         stop_(token),
-        registries_(options.lease) {
+        registries_(options.lease),
+        places_(registries_) {
     if (!options_.anew) return;
     for (const InputImage& image : images_) read_.insert(PathHash(image.path));
   }
@@ -112,13 +115,22 @@ class Batch {
       std::vector<std::thread> threads;
       // A worker process dies with the thread that started it, and others may use it still.
       std::latch all_through(static_cast<std::ptrdiff_t>(makers.size()));
+      absl::Status no_threads;
       for (const auto& maker : makers) {
-        threads.emplace_back([this, &maker, &finisher, &all_through] {
-          Work(*maker, finisher);
-          all_through.arrive_and_wait();
-        });
+        try {
+          threads.emplace_back([this, &maker, &finisher, &all_through] {
+            Work(*maker, finisher);
+            all_through.arrive_and_wait();
+          });
+        } catch (const std::system_error& error) {
+          no_threads = NoThreads(error);
+          break;
+        }
       }
+      // Those that began do it alone.
+      all_through.count_down(static_cast<std::ptrdiff_t>(makers.size() - threads.size()));
       for (std::thread& thread : threads) thread.join();
+      if (threads.empty()) return no_threads;
     }
     for (const std::string& folder : written_folders_) SyncFolder(folder);
     return stop_.token().Check();
@@ -198,12 +210,14 @@ class Batch {
                             PlanOutputs(images_[image], format, options_.recipe, options_.place));
     if (!again) HISTEQ_RETURN_IF_ERROR(Take(plan));
     if (!options_.registry) return TryAlone(image, source, plan, maker);
+    const RegistryPlace place =
+        places_.Find(plan.registry_folder, FolderOf(plan.outputs.front().path));
     HISTEQ_ASSIGN_OR_RETURN(const std::shared_ptr<store::ClaimRegistry> registry,
-                            registries_.Get(plan.registry_folder));
+                            registries_.Get(place.folder));
     if (again) HISTEQ_RETURN_IF_ERROR(registry->Sweep().status());
     std::vector<store::WantedOutput> wanted;
     for (const PlannedOutput& output : plan.outputs) {
-      wanted.push_back({.path = NameInRegistry(plan, output.path),
+      wanted.push_back({.path = place.NameOf(output.path),
                         .key = OutputKey(source.absolute_path, source.size, source.mtime_ns,
                                          InKey(output.operation))});
     }
@@ -262,6 +276,12 @@ class Batch {
       }();
       if (!finished.ok()) {
         registry->GiveUp(names).IgnoreError();
+        // Taken for dead, it was overtaken; then all is there.
+        if (base::ReasonOf(finished) == "CLAIM_LOST" && AllThere(*registry, wanted)) {
+          HISTEQ_ASSIGN_OR_RETURN(ImageOutcome outcome, Recorded(*registry, plan, wanted));
+          outcome.kind = ImageOutcome::Kind::kThere;
+          return outcome;
+        }
         return finished;
       }
       Wrote(missing);
@@ -275,6 +295,20 @@ class Batch {
       return outcome;
     };
     return step;
+  }
+
+  static bool AllThere(store::ClaimRegistry& registry,
+                       const std::vector<store::WantedOutput>& wanted) {
+    const auto claimed = registry.Claim(wanted, /*anew=*/false);
+    if (!claimed.ok()) return false;
+    std::vector<std::string> mine;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      if ((*claimed)[i].standing == store::OutputStanding::kMine) mine.push_back(wanted[i].path);
+    }
+    if (!mine.empty()) registry.GiveUp(mine).IgnoreError();
+    return std::all_of(claimed->begin(), claimed->end(), [](const store::ClaimedOutput& output) {
+      return output.standing == store::OutputStanding::kThere;
+    });
   }
 
   // All outputs of an image that are there, as made.
@@ -306,7 +340,7 @@ class Batch {
       const std::string& path = plan.outputs[i].path;
       const std::string folder = FolderOf(path);
       std::error_code ignored;
-      std::filesystem::create_directories(folder, ignored);
+      if (!folder.empty()) std::filesystem::create_directories(folder, ignored);
       return MadeFile::CreateIn(folder, path);
     };
     HISTEQ_ASSIGN_OR_RETURN(const Made made, Make(image, source, plan.outputs, create, maker));
@@ -453,6 +487,7 @@ class Batch {
   BatchObserver& observer_;
   const base::CancelSource stop_;
   RegistryCache registries_;
+  RegistryPlaces places_;
   std::mutex mutex_;
   size_t next_ = 0;
   std::deque<Deferred> deferred_;

@@ -76,7 +76,8 @@ class BatchObserver {
 // Works on all images, one for each maker at once, and waits for those that other runs work on.
 // Every image is begun unless `token` is cancelled, or a maker says that nothing can be
 // made. OK whatever becomes of the images; else
-// - the token's status; UNAVAILABLE WORKER_NOT_STARTED or SERVER_UNREACHABLE.
+// - the token's status; UNAVAILABLE WORKER_NOT_STARTED or SERVER_UNREACHABLE; RESOURCE_EXHAUSTED
+//   NO_THREADS.
 absl::Status RunBatch(const std::vector<InputImage>& images,
                       const std::vector<std::unique_ptr<ImageMaker>>& makers,
                       const BatchOptions& options, BatchObserver& observer,

@@ -1,5 +1,6 @@
 #include "local/finisher.h"
 
+#include <system_error>
 #include <utility>
 
 namespace histeq::client {
@@ -18,7 +19,18 @@ void Finisher::Submit(std::function<void()> task) {
   changed_.wait(lock, [this] { return tasks_.size() < most_waiting_; });
   tasks_.push_back(std::move(task));
   if (idle_ < tasks_.size() && threads_.size() < most_threads_) {
-    threads_.emplace_back([this] { Run(); });
+    try {
+      threads_.emplace_back([this] { Run(); });
+    } catch (const std::system_error&) {
+      if (threads_.empty()) {
+        // Nobody but the caller can do it.
+        task = std::move(tasks_.back());
+        tasks_.pop_back();
+        lock.unlock();
+        task();
+        return;
+      }
+    }
   }
   changed_.notify_all();
 }

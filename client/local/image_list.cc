@@ -9,11 +9,13 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
 #include <system_error>
 #include <unordered_set>
+#include <utility>
 
 #include "base/error.h"
 #include "fmt/format.h"
@@ -71,6 +73,12 @@ absl::Status NotReadable(int error) {
       {.reason = missing ? "FILE_NOT_FOUND" : "FILE_NOT_READABLE"});
 }
 
+// Whether a path leads from the current folder downwards alone.
+bool LiesBelowCurrent(const std::string& path) {
+  const std::filesystem::path normal = std::filesystem::path(path).lexically_normal();
+  return normal.is_relative() && *normal.begin() != "..";
+}
+
 class Walk {
  public:
   Walk(const ImageListOptions& options, ImageList& list) : options_(options), list_(list) {
@@ -81,17 +89,17 @@ class Walk {
     }
   }
 
-  void Add(const std::string& input) {
+  // `of_list`: a line of one.
+  void Add(const std::string& input, bool of_list) {
+    keeps_folders_ = of_list && LiesBelowCurrent(input);
     struct stat file;
     if (stat(input.c_str(), &file) != 0) {
       // Said when it is worked on.
-      list_.images.push_back({.path = input, .root_bytes = 0});
+      Take(input, 0);
       return;
     }
     if (!S_ISDIR(file.st_mode)) {
-      if (files_.insert({file.st_dev, file.st_ino}).second) {
-        list_.images.push_back({.path = input, .root_bytes = 0});
-      }
+      if (files_.insert({file.st_dev, file.st_ino}).second) Take(input, 0);
       return;
     }
     list_.many = true;
@@ -107,6 +115,11 @@ class Walk {
   }
 
  private:
+  void Take(std::string path, uint32_t root_bytes) {
+    list_.images.push_back(
+        {.path = std::move(path), .root_bytes = root_bytes, .keeps_folders = keeps_folders_});
+  }
+
   void AddFolder(const std::string& folder, uint32_t root_bytes,
                  std::vector<std::string>& waiting) {
     const std::unique_ptr<DIR, int (*)(DIR*)> open(opendir(folder.c_str()), closedir);
@@ -147,7 +160,7 @@ class Walk {
         continue;
       }
       if (!files_.insert({entry.st_dev, entry.st_ino}).second) continue;
-      list_.images.push_back({.path = std::move(path), .root_bytes = root_bytes});
+      Take(std::move(path), root_bytes);
     }
     // In their order from the stack.
     for (auto it = folders.rbegin(); it != folders.rend(); ++it) waiting.push_back(std::move(*it));
@@ -156,6 +169,8 @@ class Walk {
   const ImageListOptions& options_;
   ImageList& list_;
   bool has_output_ = false;
+  // Of the input that is added.
+  bool keeps_folders_ = false;
   FileId output_ = {};
   std::unordered_set<FileId, FileIdHash> files_;
   std::unordered_set<FileId, FileIdHash> folders_;
@@ -163,7 +178,10 @@ class Walk {
 
 }  // namespace
 
-std::string InputImage::folder_below_root() const {
+std::string InputImage::kept_folders() const {
+  if (keeps_folders) {
+    return std::filesystem::path(path.substr(0, path.rfind('/') + 1)).lexically_normal().string();
+  }
   if (root_bytes == 0) return "";
   return path.substr(root_bytes, path.rfind('/') + 1 - root_bytes);
 }
@@ -189,7 +207,7 @@ ImageList ListImages(std::span<const std::string> inputs, const ImageListOptions
   ImageList list;
   list.many = inputs.size() > 1 || !options.jobs_from.empty();
   Walk walk(options, list);
-  for (const std::string& input : inputs) walk.Add(input);
+  for (const std::string& input : inputs) walk.Add(input, /*of_list=*/false);
   if (options.jobs_from.empty()) return list;
   std::ifstream file;
   std::istream* lines = options.in;
@@ -213,7 +231,7 @@ ImageList ListImages(std::span<const std::string> inputs, const ImageListOptions
                           {.reason = "BAD_INPUT_LIST"}));
       break;
     }
-    walk.Add(line);
+    walk.Add(line, /*of_list=*/true);
   }
   // A folder opens like a list, and a disk may fail in the middle of one.
   if (lines->bad()) {

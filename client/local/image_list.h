@@ -19,11 +19,14 @@ struct InputImage {
   // Bytes of `path` that name the folder that was walked, with its slash; 0 for a file that was
   // named itself.
   uint32_t root_bytes = 0;
+  // Of a list, by a path below the current folder: results keep all its folders.
+  bool keeps_folders = false;
 
   // "": named itself.
   std::string root() const { return path.substr(0, root_bytes); }
-  // Folders between the root and the file, with a slash at the end; "" for none.
-  std::string folder_below_root() const;
+  // The folders that results keep, with a slash at the end: those between the root and the file;
+  // "" for none.
+  std::string kept_folders() const;
   // The last part.
   std::string name() const { return path.substr(path.rfind('/') + 1); }
 };

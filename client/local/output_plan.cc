@@ -8,17 +8,15 @@
 #include <set>
 
 #include "base/error.h"
+#include "engine/result_version.h"
 #include "fmt/format.h"
-#include "google/protobuf/io/coded_stream.h"
-#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "rpc/canonical_operation.h"
 #include "store/records.h"
 #include "store/sha256.h"
 
 namespace histeq::client {
 namespace {
 
-// Another one when an operation gives other bytes than before.
-constexpr int kOperationsVersion = 2;
 constexpr size_t kMaxNameBytes = 255;
 
 absl::Status BadOutput(const std::string& message) {
@@ -65,7 +63,7 @@ absl::StatusOr<OutputPlan> PlanOutputs(const InputImage& image, codec::ImageForm
     plan.registry_folder = FolderOf(place.path);
   } else {
     plan.registry_folder = WithSlash(place.path);
-    folder = plan.registry_folder + image.folder_below_root();
+    folder = plan.registry_folder + image.kept_folders();
   }
   if (recipe.equalize.has_value()) {
     PlannedOutput output;
@@ -142,14 +140,9 @@ codec::ImageFormat FormatByFirstBytes(const std::string& path) {
 
 std::string OutputKey(const std::string& absolute_source, uint64_t size, int64_t mtime_ns,
                       const v1::Operation& operation) {
-  std::string text = fmt::format("histeq output {}\n{}\n{}\n{}\n", kOperationsVersion,
-                                 absolute_source, size, mtime_ns);
-  {
-    google::protobuf::io::StringOutputStream stream(&text);
-    google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);
-    operation.SerializeToCodedStream(&coded);
-  }
+  const std::string text =
+      fmt::format("histeq output {}\n{}\n{}\n{}\n{}", engine::kResultVersion, absolute_source, size,
+                  mtime_ns, rpc::Serialize(rpc::Canonical(operation)));
   return store::ToHex(
       store::Sha256Of({reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
 }

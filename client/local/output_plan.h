@@ -62,7 +62,7 @@ v1::Operation CombinedOperation(const Recipe& recipe, const std::vector<PlannedO
 codec::ImageFormat FormatByFirstBytes(const std::string& path);
 
 // Names the bytes of an output: 64 hexadecimal digits of the source (its path, size and time of
-// change), the operation with all parameters and the version of what operations do.
+// change), the operation with all parameters, given or by default, and the version of results.
 std::string OutputKey(const std::string& absolute_source, uint64_t size, int64_t mtime_ns,
                       const v1::Operation& operation);
 

@@ -114,6 +114,8 @@ absl::StatusOr<FileResult> ProcessMaker::Make(const ImageWork& work,
   for (uint32_t attempt = 1; attempt <= kTries; ++attempt) {
     HISTEQ_RETURN_IF_ERROR(Start(token));
     request.set_attempt(attempt);
+    // How far the process is it does not say.
+    if (work.reports.progress) work.reports.progress(v1::JobProgress());
     // Of what a process wrote that is gone.
     if (ftruncate(work.result, 0) != 0 || lseek(work.result, 0, SEEK_SET) != 0) {
       return NotWritten(work.output_path, errno);

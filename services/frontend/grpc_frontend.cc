@@ -10,6 +10,7 @@
 #include "grpc_operation.h"
 #include "maintenance.h"
 #include "request_checks.h"
+#include "rpc/canonical_operation.h"
 #include "rpc/event_log.h"
 #include "store/data_dir.h"
 #include "store/file_blob_store.h"
@@ -21,7 +22,7 @@ namespace {
 std::string AnalyzeOperation() {
   v1::Operation operation;
   operation.mutable_analyze();
-  return Serialize(operation);
+  return rpc::Serialize(operation);
 }
 
 Maintenance::Options MaintenanceOptions(const FrontendOptions& options) {

@@ -14,6 +14,7 @@
 #include "grpc_operation.h"
 #include "image_probe.h"
 #include "request_checks.h"
+#include "rpc/canonical_operation.h"
 #include "rpc/event_log.h"
 #include "store/file_roots.h"
 #include "store/location.h"
@@ -55,7 +56,7 @@ absl::Status Register(FrontendCore& core, const ServerCall& call,
   if (!CheckImageName(registration.name, "name").ok()) registration.name = request.id();
   v1::Operation inspect;
   inspect.mutable_inspect();
-  registration.inspect.operation = Serialize(inspect);
+  registration.inspect.operation = rpc::Serialize(inspect);
   registration.inspect.inspects = true;
   if (request.has_operation()) {
     HISTEQ_ASSIGN_OR_RETURN(const RequestedOperation requested, ReadOperation(request.operation()));

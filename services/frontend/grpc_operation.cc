@@ -2,11 +2,11 @@
 
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "engine/result_version.h"
 #include "fmt/format.h"
-#include "google/protobuf/io/coded_stream.h"
-#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/message.h"
 #include "google/protobuf/unknown_field_set.h"
+#include "rpc/canonical_operation.h"
 #include "rpc/operation_convert.h"
 #include "store/sha256.h"
 
@@ -48,22 +48,11 @@ absl::Status CheckKnown(const v1::Operation& operation) {
   return absl::OkStatus();
 }
 
-// All parameters set, except those that the method does not look at. A histogram is named.
-v1::Equalize Canonical(const EqualizeParameters& parameters, const std::string& reference_id) {
-  v1::Equalize proto = rpc::ToProto(parameters);
-  const bool clahe = parameters.method == Method::kClahe;
-  if (!clahe && parameters.method != Method::kClipLimited) proto.clear_clip_limit();
-  if (!clahe) {
-    proto.clear_grid_x();
-    proto.clear_grid_y();
-  }
-  if (parameters.method != Method::kMatch) proto.clear_reference();
-  if (parameters.method != Method::kStretch) {
-    proto.clear_percentile_low();
-    proto.clear_percentile_high();
-  }
+// The reference is named: by the image's id, or by the SHA-256 of its histogram, which is up to
+// 650 KB, once for each result; the job's operation has it.
+v1::Equalize Named(const EqualizeParameters& parameters, const std::string& reference_id) {
+  v1::Equalize proto = rpc::Canonical(parameters);
   if (!reference_id.empty()) proto.set_reference_image_id(reference_id);
-  // Up to 650 KB, once for each result; the job's operation has it.
   if (proto.has_reference_histogram()) {
     const std::string counts = proto.reference_histogram().SerializeAsString();
     proto.clear_reference();
@@ -73,25 +62,10 @@ v1::Equalize Canonical(const EqualizeParameters& parameters, const std::string& 
   return proto;
 }
 
-v1::Thumbnail Canonical(const engine::ThumbnailParameters& parameters) {
-  v1::Thumbnail proto;
-  proto.set_width(parameters.width);
-  proto.set_height(parameters.height);
-  proto.set_fit(static_cast<v1::Thumbnail::Fit>(parameters.fit));
-  if (parameters.format.has_value()) {
-    proto.set_format(static_cast<v1::ImageFormat>(*parameters.format));
-  }
-  proto.set_quality(parameters.quality);
-  proto.set_enlarge(parameters.enlarge);
-  proto.set_linear_light(parameters.linear_light);
-  proto.set_background(parameters.background);
-  return proto;
-}
-
 store::JobOutput Output(const v1::Operation& operation, const std::string& tag) {
   store::JobOutput output;
-  output.operation = Serialize(operation);
-  output.format_version = kResultVersion;
+  output.operation = rpc::Serialize(operation);
+  output.format_version = engine::kResultVersion;
   output.tag = tag;
   return output;
 }
@@ -105,7 +79,7 @@ std::vector<store::JobOutput> OutputsOf(const engine::Operation& operation,
   const bool equalizes =
       operation.kind == Kind::kEqualize || (operation.kind == Kind::kDerive && operation.equalizes);
   if (equalizes) {
-    *one.mutable_equalize() = Canonical(operation.equalize, reference_id);
+    *one.mutable_equalize() = Named(operation.equalize, reference_id);
     outputs.push_back(Output(one, "EQUALIZED"));
   }
   const v1::Equalize equalize = one.equalize();
@@ -115,9 +89,9 @@ std::vector<store::JobOutput> OutputsOf(const engine::Operation& operation,
       v1::Derive& derive = *one.mutable_derive();
       *derive.mutable_equalize() = equalize;
       derive.clear_thumbnails();
-      *derive.add_thumbnails() = Canonical(thumbnail);
+      *derive.add_thumbnails() = rpc::Canonical(thumbnail);
     } else {
-      *one.mutable_thumbnail() = Canonical(thumbnail);
+      *one.mutable_thumbnail() = rpc::Canonical(thumbnail);
     }
     store::JobOutput& output = outputs.emplace_back(Output(one, "thumb"));
     output.name_suffix = operation.thumbnails.size() == 1
@@ -139,16 +113,6 @@ uint32_t Depth(uint32_t bits_per_sample) { return bits_per_sample <= 8 ? 8 : 16;
 
 }  // namespace
 
-std::string Serialize(const v1::Operation& operation) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  operation.SerializeToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
-}
-
 absl::StatusOr<RequestedOperation> ReadOperation(const v1::Operation& operation) {
   HISTEQ_RETURN_IF_ERROR(CheckKnown(operation));
   if (operation.has_analyze()) {
@@ -163,7 +127,7 @@ absl::StatusOr<RequestedOperation> ReadOperation(const v1::Operation& operation)
   }
   RequestedOperation requested;
   HISTEQ_ASSIGN_OR_RETURN(requested.operation, rpc::OperationFromProto(operation));
-  requested.spec.operation = Serialize(operation);
+  requested.spec.operation = rpc::Serialize(operation);
   const v1::Equalize* equalize = EqualizeOf(operation);
   if (equalize != nullptr && requested.operation.reads_reference) {
     requested.spec.reference_image_id = equalize->reference_image_id();

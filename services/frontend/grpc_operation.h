@@ -13,9 +13,6 @@
 
 namespace histeq::frontend {
 
-// Of the bytes that engine and codecs make: raised when the same operation gives others.
-inline constexpr uint32_t kResultVersion = 2;
-
 struct RequestedOperation {
   store::JobSpec spec;
   engine::Operation operation;
@@ -27,9 +24,6 @@ struct RequestedOperation {
 //   what rpc::OperationFromProto refuses. UNKNOWN_OPERATION, UNKNOWN_PARAMETER: fields that this
 //   version does not know.
 absl::StatusOr<RequestedOperation> ReadOperation(const v1::Operation& operation);
-
-// The same operation always gives the same bytes.
-std::string Serialize(const v1::Operation& operation);
 
 // What the holder of the lease is to do: the job's operation, without the results that are there.
 v1::Operation OperationOf(const store::Lease& lease);

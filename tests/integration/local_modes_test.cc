@@ -146,6 +146,64 @@ TEST_CASE("sample pictures are the same ones every time") {
   CHECK(sample("again") == pictures);
 }
 
+TEST_CASE("a folder, and a folder below it: each output is in one registry") {
+  ImageDesk desk;
+  desk.AddSmall(4);
+  for (int i = 0; i < 3; ++i) desk.Add("sub/more_" + std::to_string(i) + ".png", SmallPng(50 + i));
+  const std::vector<std::string> whole = {"equalize", desk.in(), "-r"};
+  const std::vector<std::string> part = {"equalize", desk.in() + "/sub"};
+  const bool part_first = GENERATE(true, false);
+  CAPTURE(part_first);
+  const Finished first = desk.Run(part_first ? part : whole);
+  CHECK(first.exit_code == 0);
+  const Finished second = desk.Run(part_first ? whole : part);
+  INFO(second.err);
+  CHECK(second.exit_code == 0);
+  CHECK(second.err.find("3 already there") != std::string::npos);
+  CHECK(desk.Run(whole).err.find("0 done, 7 already there") != std::string::npos);
+  CHECK(desk.Run(part).err.find("0 done, 3 already there") != std::string::npos);
+}
+
+TEST_CASE("one clash of outputs is one failure; lists keep their folders") {
+  ImageDesk desk;
+  desk.Add("a/x.png", SmallPng(1));
+  desk.Add("b/x.png", SmallPng(2));
+  desk.Add("b/y.png", SmallPng(3));
+  const Finished flat =
+      desk.Run({"equalize", desk.in() + "/a", desk.in() + "/b", "-o", desk.out()});
+  INFO(flat.err);
+  CHECK(flat.exit_code == 1);
+  CHECK(flat.err.find("2 done, 1 failed (1 BAD_OUTPUT)") != std::string::npos);
+  CHECK(desk.Outputs().size() == 2);
+  const std::string list = desk.folder().File("list");
+  WriteFile(list, "a/x.png\nb\n");
+  const Finished kept =
+      RunToEnd({"/bin/sh", "-c", "cd \"$1\" && exec \"$0\" equalize --jobs-from ../list -o ../kept",
+                Program("histeq"), desk.in()});
+  INFO(kept.err);
+  CHECK(kept.exit_code == 0);
+  const auto outputs = ImageDesk::OutputsOf(desk.folder().File("kept"));
+  CHECK(outputs.size() == 3);
+  CHECK(outputs.count("a/x_EQUALIZED.png") == 1);
+  CHECK(outputs.count("b/x_EQUALIZED.png") == 1);
+  CHECK(outputs.count("b/y_EQUALIZED.png") == 1);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// Sanitizers take more address space than is left here.
+TEST_CASE("more threads than the system gives: fewer do it, or it says so") {
+  ImageDesk desk;
+  desk.AddSmall(700);
+  const Finished run = RunToEnd({"/bin/sh", "-c",
+                                 "ulimit -v 3000000 && exec \"$0\" equalize \"$1\" -o \"$2\" "
+                                 "--threads 600",
+                                 Program("histeq"), desk.in(), desk.out()});
+  INFO(run.err.substr(0, 2000));
+  CHECK(((run.exit_code == 0 && desk.Outputs().size() == 700) ||
+         (run.exit_code == 1 && run.err.find("NO_THREADS") != std::string::npos)));
+}
+#endif
+
 TEST_CASE("a list of inputs, refused ones among them") {
   ImageDesk desk;
   desk.AddSmall(3);

@@ -5,6 +5,7 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -18,8 +19,15 @@ namespace histeq::engine {
 class ThreadExecutor::Pool {
  public:
   explicit Pool(uint32_t threads) {
-    for (uint32_t i = 0; i < std::max<uint32_t>(1, threads); ++i)
-      threads_.emplace_back([this] { Work(); });
+    for (uint32_t i = 0; i < std::max<uint32_t>(1, threads); ++i) {
+      try {
+        threads_.emplace_back([this] { Work(); });
+      } catch (const std::system_error&) {
+        // Fewer do it too; none do not.
+        if (threads_.empty()) throw;
+        break;
+      }
+    }
   }
   // Does what was submitted first.
   ~Pool() {

@@ -247,6 +247,12 @@ absl::StatusOr<OutputStanding> ClaimRegistry::Parts::Look(const WantedOutput& wa
   if (intact && row.OptionalInt(2) != file->mtime_ns) {
     const auto digest = DigestOfFile(full);
     intact = digest.has_value() && *digest == row.Bytes(3);
+    if (intact) {
+      // So that it is read once.
+      HISTEQ_ASSIGN_OR_RETURN(Statement seen,
+                              database->Prepare("UPDATE outputs SET mtime_ns = ? WHERE path = ?"));
+      HISTEQ_RETURN_IF_ERROR(seen.Bind(file->mtime_ns).Bind(wanted.path).Run());
+    }
   }
   if (intact) may_replace = true;
   if (intact && !anew && row.Bytes(0) == wanted.key) return OutputStanding::kThere;
@@ -318,7 +324,11 @@ absl::StatusOr<int> ClaimRegistry::Parts::SweepLocked() {
       if (row.Bytes(0) == run) continue;
       const std::optional<bool> running =
           IsRunning({.host = row.Bytes(1), .pid = row.Int(2), .start_ticks = row.Int(3)});
-      if (running == false || row.Int(4) < NowMs()) dead.push_back(row.Bytes(0));
+      // A run that is known to live keeps its claims: its lease may seem to have ended because the
+      // clock was set, or the machine slept.
+      if (running == false || (!running.has_value() && row.Int(4) < NowMs())) {
+        dead.push_back(row.Bytes(0));
+      }
     }
   }
   if (dead.empty()) return 0;
@@ -396,7 +406,7 @@ absl::StatusOr<std::vector<ClaimedOutput>> ClaimRegistry::Claim(
       any_busy |= claimed[i].standing == OutputStanding::kBusy;
       any_mine |= claimed[i].standing == OutputStanding::kMine;
     }
-    if (any_busy || !any_mine) return absl::OkStatus();
+    if (any_busy || !any_mine) return transaction.Commit();
     HISTEQ_RETURN_IF_ERROR(parts.Enter());
     for (size_t i = 0; i < wanted.size(); ++i) {
       if (claimed[i].standing != OutputStanding::kMine) continue;
@@ -512,6 +522,21 @@ absl::StatusOr<std::optional<OutputRecord>> ClaimRegistry::Find(const std::strin
   return OutputRecord{.size_bytes = static_cast<uint64_t>(row.Int(0)),
                       .sha256 = DigestFromBytes(row.Bytes(1)).value_or(Sha256Digest{}),
                       .times_made = static_cast<uint64_t>(row.Int(2))};
+}
+
+absl::StatusOr<bool> ClaimRegistry::KnowsBelow(const std::string& folder) {
+  std::lock_guard lock(parts_->mutex);
+  const auto look = [&]() -> absl::StatusOr<bool> {
+    HISTEQ_ASSIGN_OR_RETURN(
+        Statement row,
+        parts_->database->Prepare("SELECT 1 FROM outputs WHERE path > ? AND path < ? LIMIT 1"));
+    // The next character after the slash.
+    const std::string end = folder.substr(0, folder.size() - 1) + static_cast<char>('/' + 1);
+    return row.Bind(folder).Bind(end).Step();
+  };
+  const absl::StatusOr<bool> knows = look();
+  if (!knows.ok()) return parts_->Unusable(knows.status());
+  return knows;
 }
 
 absl::Status ClaimRegistry::Renew() {

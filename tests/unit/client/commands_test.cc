@@ -325,7 +325,6 @@ TEST_CASE("a wrong command line is exit code 2") {
         {"equalize", input, "--keep-name"},
         {"equalize", input, other, "-o", "-"},
         {"equalize", input, other, "-o", input},
-        {"equalize", input, other, "-o", "out"},
         {"equalize", input, "--force", "-o", input},
         {"equalize", input, "--reference", "a", "--distribution", "uniform"},
         {"jobs", "--state", "odd"},

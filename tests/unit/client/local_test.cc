@@ -16,6 +16,7 @@
 #include "local/image_list.h"
 #include "local/made_file.h"
 #include "local/output_plan.h"
+#include "local/registry_place.h"
 #include "scratch_folder.h"
 
 namespace histeq::client {
@@ -78,7 +79,7 @@ TEST_CASE("images of a folder are those that look like it") {
   const ImageList all = List({folder.Path("") + "/"}, deep);
   REQUIRE(all.images.size() == 4);
   CHECK(all.images[3].name() == "d.jpeg");
-  CHECK(all.images[3].folder_below_root() == "sub/deep/");
+  CHECK(all.images[3].kept_folders() == "sub/deep/");
 }
 
 TEST_CASE("a file that is found twice is there once; loops end; the output is not walked") {
@@ -124,6 +125,59 @@ TEST_CASE("a list of inputs, one a line") {
   const ImageList refused = List({}, options);
   REQUIRE(refused.refused.size() == 1);
   CHECK(ReasonOf(refused.refused[0].second) == "BAD_INPUT_LIST");
+}
+
+TEST_CASE("inputs of a list keep the folders between them and the current one") {
+  std::istringstream lines("a/b/x.png\n./c//d/../y.png\nz.png\n../up/x.png\n/away/x.png\n");
+  ImageListOptions options;
+  options.jobs_from = "-";
+  options.in = &lines;
+  const ImageList list = List({}, options);
+  REQUIRE(list.images.size() == 5);
+  CHECK(list.images[0].kept_folders() == "a/b/");
+  CHECK(list.images[1].kept_folders() == "c/");
+  CHECK(list.images[2].kept_folders().empty());
+  CHECK(list.images[3].kept_folders().empty());
+  CHECK(list.images[4].kept_folders().empty());
+  Recipe recipe;
+  recipe.equalize.emplace();
+  const auto plan = PlanOutputs(list.images[0], codec::ImageFormat::kPng, recipe, {.path = "out"});
+  REQUIRE(plan.ok());
+  CHECK(plan->outputs[0].path == "out/a/b/x_EQUALIZED.png");
+  // Named on the command line they do not.
+  CHECK(List({std::string("a/b/x.png")}).images[0].kept_folders().empty());
+}
+
+TEST_CASE("an output is in one registry") {
+  const ScratchFolder folder;
+  const std::string top = folder.Path("");
+  const std::string root = folder.Path("root/");
+  std::filesystem::create_directories(root + "sub/deep");
+  RegistryCache registries(absl::Seconds(60));
+  const auto find = [&](const std::string& of, const std::string& in) {
+    return RegistryPlaces(registries).Find(of, in);
+  };
+  CHECK(find(root, root + "sub/").folder == root);
+  CHECK(find(root, root + "sub/").NameOf(root + "sub/a.png") == "sub/a.png");
+  // The nearest in the root or below.
+  REQUIRE(registries.Get(root + "sub/").ok());
+  CHECK(find(root, root + "sub/deep/").folder == root + "sub/");
+  CHECK(find(root, root + "sub/deep/").NameOf(root + "sub/deep/a.png") == "deep/a.png");
+  CHECK(find(root, root).folder == root);
+  CHECK(find(root + "sub/", root + "sub/").folder == root + "sub/");
+  // One above the root, when it knows outputs below.
+  const auto above = registries.Get(top);
+  REQUIRE(above.ok());
+  CHECK(find(root, root).folder == root);
+  const store::WantedOutput other[] = {{.path = "rooted/a.png", .key = "key"}};
+  REQUIRE((*above)->Claim(other, false).ok());
+  CHECK(find(root, root).folder == root);
+  const store::WantedOutput wanted[] = {{.path = "root/a.png", .key = "key"}};
+  REQUIRE((*above)->Claim(wanted, false).ok());
+  const RegistryPlace place = find(root, root);
+  CHECK(std::filesystem::equivalent(place.folder, top));
+  CHECK(place.NameOf(root + "a.png") == "root/a.png");
+  CHECK(find(root, root + "sub/").folder == root + "sub/");
 }
 
 TEST_CASE("a hundred thousand inputs are a list like any other") {
@@ -228,8 +282,24 @@ TEST_CASE("a key changes with everything that the bytes depend on") {
   CHECK(key != OutputKey("/b.jpg", 10, 20, operation));
   CHECK(key != OutputKey("/a.jpg", 11, 20, operation));
   CHECK(key != OutputKey("/a.jpg", 10, 21, operation));
+  operation.mutable_equalize()->set_method(v1::Equalize::METHOD_CLIP_LIMITED);
+  const std::string clipped = OutputKey("/a.jpg", 10, 20, operation);
+  CHECK(key != clipped);
+  // What is given and what goes without saying is the same.
+  operation.mutable_equalize()->set_clip_limit(2);
+  operation.mutable_equalize()->set_strength(1);
+  CHECK(clipped == OutputKey("/a.jpg", 10, 20, operation));
   operation.mutable_equalize()->set_clip_limit(3);
-  CHECK(key != OutputKey("/a.jpg", 10, 20, operation));
+  CHECK(clipped != OutputKey("/a.jpg", 10, 20, operation));
+  operation.mutable_thumbnail()->set_width(100);
+  operation.mutable_thumbnail()->set_height(100);
+  const std::string thumbnail = OutputKey("/a.jpg", 10, 20, operation);
+  operation.mutable_thumbnail()->set_fit(v1::Thumbnail::FIT_INSIDE);
+  operation.mutable_thumbnail()->set_quality(85);
+  operation.mutable_thumbnail()->set_background(0xffffff);
+  CHECK(thumbnail == OutputKey("/a.jpg", 10, 20, operation));
+  operation.mutable_thumbnail()->set_quality(86);
+  CHECK(thumbnail != OutputKey("/a.jpg", 10, 20, operation));
 }
 
 TEST_CASE("a file on its way to a name") {

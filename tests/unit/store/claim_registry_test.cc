@@ -3,9 +3,12 @@
 #include "store/claim_registry.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
@@ -104,6 +107,42 @@ TEST_CASE("this process runs, another that had its number does not") {
   ProcessIdentity elsewhere = ThisProcess();
   elsewhere.host = "another machine";
   CHECK_FALSE(IsRunning(elsewhere).has_value());
+}
+
+TEST_CASE("of a process that stands still nothing is known, and of one that is hidden") {
+  const pid_t child = fork();
+  if (child == 0) {
+    for (;;) pause();
+  }
+  ProcessIdentity process = ThisProcess();
+  process.pid = child;
+  std::ifstream stat("/proc/" + std::to_string(child) + "/stat");
+  for (int i = 0; i < 21; ++i) stat >> process.host;
+  stat >> process.start_ticks;
+  process.host = ThisProcess().host;
+  CHECK(IsRunning(process) == true);
+  REQUIRE(kill(child, SIGSTOP) == 0);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, WUNTRACED) == child);
+  CHECK_FALSE(IsRunning(process).has_value());
+  REQUIRE(kill(child, SIGKILL) == 0);
+  // Ended, and not awaited: a number that is still taken.
+  siginfo_t info;
+  REQUIRE(waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT) == 0);
+  CHECK(IsRunning(process) == false);
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(IsRunning(process) == false);
+}
+
+TEST_CASE("a run that lives keeps its claims, whatever the clock says") {
+  const Folder folder;
+  TestClock clock;
+  const auto one = Open(folder, {.clock = clock});
+  ClaimOne(*one, "a.jpg", "key");
+  clock.now += absl::Hours(10);
+  const auto two = Open(folder, {.clock = clock});
+  CHECK(*two->Sweep() == 0);
+  CHECK(ClaimOne(*two, "a.jpg", "key").standing == OutputStanding::kBusy);
 }
 
 TEST_CASE("an output is made once, and known afterwards") {
@@ -321,6 +360,10 @@ TEST_CASE("a copy of the folder, with other times, is as good") {
   const auto registry = Open(folder);
   Make(folder, *registry, "a.jpg", "key", "bytes");
   const timespec times[2] = {{1000, 0}, {1000, 0}};
+  REQUIRE(utimensat(AT_FDCWD, folder.File("a.jpg").c_str(), times, 0) == 0);
+  CHECK(ClaimOne(*registry, "a.jpg", "key").standing == OutputStanding::kThere);
+  // It is read once: what was found is trusted, as long as size and time stay.
+  folder.Write(folder.File("a.jpg"), "BYTES");
   REQUIRE(utimensat(AT_FDCWD, folder.File("a.jpg").c_str(), times, 0) == 0);
   CHECK(ClaimOne(*registry, "a.jpg", "key").standing == OutputStanding::kThere);
 }

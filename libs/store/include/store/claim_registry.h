@@ -31,7 +31,8 @@ struct ProcessIdentity {
 // The calling process.
 ProcessIdentity ThisProcess();
 
-// False when it is certain that it runs no more; nothing for a process of another host.
+// False when it is certain that it runs no more; nothing for a process of another host, for one
+// that stands still (SIGSTOP), and where the system does not say.
 std::optional<bool> IsRunning(const ProcessIdentity& process);
 
 // An output that somebody wants.
@@ -81,17 +82,17 @@ absl::Status GiveName(const std::string& from, const std::string& to, bool repla
 
 // A SQLite file in the folder of the outputs, shared by all runs that write there. It may come from
 // anywhere together with its folder: whatever it says, no file is removed but temporary files of
-// this program in the folders of their outputs. A run is one
-// object of this class; its claims hold while its lease does, and end at once when its process is
-// gone. Thread-safe.
+// this program in the folders of their outputs. A run is one object of this class; its claims hold
+// while its process runs, and end at once when that is gone; where nothing is known of it, they
+// hold while its lease does. Thread-safe.
 class ClaimRegistry {
  public:
   struct Options {
     std::string file_name = ".histeq.sqlite";
     // Outlives the registry.
     const base::Clock& clock = base::SystemClock();
-    // After this time without Renew() others take the claims over. Only counts for runs of other
-    // machines, and for processes that stand still.
+    // After this time without Renew() others take the claims over of which it is not known whether
+    // their run lives: see IsRunning().
     absl::Duration lease = absl::Seconds(60);
     ProcessIdentity process = ThisProcess();
   };
@@ -113,9 +114,9 @@ class ClaimRegistry {
   // Gives claimed outputs their names, by rename.
   // - ABORTED CLAIM_LOST: this run was taken for dead, and another may make them now.
   // - ALREADY_EXISTS OUTPUT_EXISTS: a file of that name came meanwhile; it stays.
-  // - FAILED_PRECONDITION OUTPUT_NOT_WRITABLE; REGISTRY_UNUSABLE: an output may have its name all
-  // the
-  //   same, and is known by it once GiveUp, the end of this run or a later one can write that down.
+  // - FAILED_PRECONDITION OUTPUT_NOT_WRITABLE; REGISTRY_UNUSABLE: an output may have its name
+  //   all the same, and is known by it once GiveUp, the end of this run or a later one can write
+  //   that down.
   absl::Status Finish(std::span<const FinishedOutput> finished);
 
   // Takes claims back and removes their temporary files; outputs that have their names are marked
@@ -125,6 +126,10 @@ class ClaimRegistry {
 
   // What is known of an output that was made; nothing when it was not.
   absl::StatusOr<std::optional<OutputRecord>> Find(const std::string& path);
+
+  // Whether any output is known, made or claimed, whose path begins with `folder`, which ends with
+  // a slash.
+  absl::StatusOr<bool> KnowsBelow(const std::string& folder);
 
   // Extends the lease. To be called several times within its length.
   absl::Status Renew();
