@@ -22,6 +22,12 @@ target_compile_options(histeq_warnings INTERFACE -Wall -Wextra -Werror)
 if(HISTEQ_SANITIZE)
   add_compile_options(-fsanitize=${HISTEQ_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${HISTEQ_SANITIZE})
+  add_compile_definitions(HISTEQ_SANITIZED)
+  # Headers of libraries that were built without it would lay out their classes for it (protobuf's maps). What the
+  # standard library's headers do is right.
+  if(HISTEQ_SANITIZE STREQUAL "thread")
+    add_compile_options(-U__SANITIZE_THREAD__ -D_GLIBCXX_TSAN=1)
+  endif()
   # GCC says of itself that sanitizers make it see faults that are none.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     add_compile_options(-Wno-error=maybe-uninitialized -Wno-error=array-bounds)

@@ -10,7 +10,8 @@ void AddImageFlags(CLI::App& command, ImageFlags& flags) {
   command.add_option("IN", flags.inputs, "Files, or folders of images")->type_name("");
   command
       .add_option("--jobs-from", flags.jobs_from,
-                  "A file with one input a line; - for the standard input")
+                  "A file with one input a line, - for the standard input; relative paths are "
+                  "mirrored below OUT")
       ->type_name("FILE");
   command.add_flag("-r,--recursive", flags.recursive,
                    "Folders below the folders too; OUT gets the same folders");

@@ -190,12 +190,12 @@ std::vector<v1::Job> FakeFrontend::jobs() {
 }
 
 v1::Job FakeFrontend::Shown(v1::Job job) const {
-  if (twist_job) twist_job(job);
+  if (const auto twist = twist_job.get()) twist(job);
   return job;
 }
 
 v1::Image FakeFrontend::Shown(v1::Image image) const {
-  if (twist_image) twist_image(image);
+  if (const auto twist = twist_image.get()) twist(image);
   return image;
 }
 
@@ -280,7 +280,7 @@ grpc::Status FakeFrontend::GetImage(grpc::ServerContext* context,
   for (const v1::Image& image : images_) {
     if (image.id() != request->image_id()) continue;
     *response->mutable_image() = Shown(image);
-    if (describe_image) describe_image(*response);
+    if (const auto describe = describe_image.get()) describe(*response);
     return grpc::Status::OK;
   }
   return NotFound("image", request->image_id());

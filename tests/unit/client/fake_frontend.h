@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,6 +18,26 @@
 #include "rpc/server.h"
 
 namespace histeq::client {
+
+// Set by a test while a server's threads look at it.
+template <typename Value>
+class Knob {
+ public:
+  Knob() = default;
+  explicit Knob(Value value) : value_(std::move(value)) {}
+  void operator=(Value value) {
+    std::lock_guard lock(mutex_);
+    value_ = std::move(value);
+  }
+  Value get() const {
+    std::lock_guard lock(mutex_);
+    return value_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  Value value_ = {};
+};
 
 // A frontend in memory that does what a test tells it to: it keeps the contract, except where a
 // fault is planned. Its jobs reverse the bytes of the image. Thread-safe.
@@ -67,17 +88,17 @@ class FakeFrontend final : public v1::Frontend::Service {
   // The next jobs fail with this.
   void FailJobs(const v1::JobError& error);
   // Applied to each image and job in an answer: hostile values.
-  std::function<void(v1::Image&)> twist_image;
-  std::function<void(v1::Job&)> twist_job;
+  Knob<std::function<void(v1::Image&)>> twist_image;
+  Knob<std::function<void(v1::Job&)>> twist_job;
   // Added to the answer of GetImage: what was made of the image.
-  std::function<void(v1::GetImageResponse&)> describe_image;
+  Knob<std::function<void(v1::GetImageResponse&)>> describe_image;
   // CreateJob requests that asked for a refresh.
   std::atomic<int> refreshes = 0;
   // Chunks of downloads.
   size_t chunk_bytes = 1000;
   // Pages of lists never have more; the tokens then lead round and round when `endless`.
-  size_t page_size = 1000;
-  bool endless_pages = false;
+  std::atomic<size_t> page_size = 1000;
+  std::atomic<bool> endless_pages = false;
 
   grpc::Status UploadImage(grpc::ServerContext*, grpc::ServerReader<v1::UploadImageRequest>*,
                            v1::UploadImageResponse*) override;

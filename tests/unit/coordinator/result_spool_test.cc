@@ -74,12 +74,17 @@ TEST_CASE("a reader follows the writer, and learns of its end and of its failure
   ResultSpool spool(budget, std::filesystem::temp_directory_path().string());
   SECTION("end") {
     std::vector<uint8_t> got;
-    std::thread reader([&] { got = ReadAll(spool, 70000); });
-    for (size_t at = 0; at < bytes.size(); at += 1 << 16) {
-      REQUIRE(spool.Write(std::span(bytes).subspan(at, 1 << 16)).ok());
-    }
-    spool.Close();
-    reader.join();
+    // Assertions belong to one thread: the writer's come later.
+    absl::Status written;
+    std::thread writer([&] {
+      for (size_t at = 0; at < bytes.size() && written.ok(); at += 1 << 16) {
+        written = spool.Write(std::span(bytes).subspan(at, 1 << 16));
+      }
+      spool.Close();
+    });
+    got = ReadAll(spool, 70000);
+    writer.join();
+    CHECK(written.ok());
     CHECK((got == bytes));
   }
   SECTION("failure") {
