@@ -303,7 +303,9 @@ TEST_CASE("results that do not count") {
     SECTION("no finish") { call.SendChunk(0, result); }
   }
   // Nothing remains of it, and the job still runs.
-  CHECK(WaitUntil([&] { return harness.BlobFiles().size() == 1; }));
+  const bool gone = WaitUntil([&] { return harness.BlobFiles().size() == 1; });
+  for (const std::string& file : harness.BlobFiles()) UNSCOPED_INFO(file);
+  CHECK(gone);
   CHECK(harness.GetJob(lease.job_id()).state() == v1::JOB_STATE_RUNNING);
   CHECK(Outcome(CompleteWith(harness.queue(), lease, result)) == "OK");
 }
