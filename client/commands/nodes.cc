@@ -56,6 +56,10 @@ ExitCode RunNodes(Session& session, const NodesFlags&) {
     }
   }
   session.display.OutText(table.Text());
+  if (nodes->workers_omitted() > 0) {
+    session.display.Out(fmt::format("{} more workers: the list is too long for one answer",
+                                    nodes->workers_omitted()));
+  }
   session.display.Out(
       fmt::format("{} jobs queued, {} running", nodes->jobs_queued(), nodes->jobs_running()));
   return kOk;

@@ -557,6 +557,9 @@ TEST_CASE("jobs, images and nodes") {
   CHECK(desk.Run({"coordinator", "add", "one", "host:1"}).code == 0);
   CHECK(Contains(desk.Run({"nodes"}).out, "worker-of-one"));
   CHECK(Contains(desk.Run({"nodes"}).out, "3/4 slots"));
+  CHECK(!Contains(desk.Run({"nodes"}).out, "more workers"));
+  desk.frontend.workers_omitted = 12;
+  CHECK(Contains(desk.Run({"nodes"}).out, "12 more workers"));
   CHECK(Objects(desk.Run({"nodes", "--json"}).out).size() == 1);
   CHECK(desk.Run({"coordinator", "remove", "one"}).code == 0);
   CHECK(desk.Run({"coordinator", "remove", "one"}).code == 1);

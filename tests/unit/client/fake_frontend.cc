@@ -522,6 +522,7 @@ grpc::Status FakeFrontend::ListNodes(grpc::ServerContext* context, const v1::Lis
   if (grpc::Status met = Meet("ListNodes", context, &after_effect); !met.ok()) return met;
   std::lock_guard lock(mutex_);
   for (const v1::CoordinatorInfo& one : coordinators_) *response->add_coordinators() = one;
+  response->set_workers_omitted(workers_omitted);
   return grpc::Status::OK;
 }
 

@@ -94,6 +94,8 @@ class FakeFrontend final : public v1::Frontend::Service {
   Knob<std::function<void(v1::GetImageResponse&)>> describe_image;
   // CreateJob requests that asked for a refresh.
   std::atomic<int> refreshes = 0;
+  // As ListNodes says.
+  std::atomic<uint32_t> workers_omitted = 0;
   // Chunks of downloads.
   size_t chunk_bytes = 1000;
   // Pages of lists never have more; the tokens then lead round and round when `endless`.
