@@ -267,7 +267,7 @@ class FileBlobStore final : public BlobStore {
 
   absl::Status DeleteEntry(const BlobEntry& entry,
                            const std::function<absl::Status()>& allow) override {
-    if (entry.location.empty()) return DeleteKey(entry.key, allow);
+    if (entry.location.empty()) return DeletePartial(entry.key, allow);
     HISTEQ_ASSIGN_OR_RETURN(const BlobPlace place, ParseBlobLocation(entry.location));
     HISTEQ_RETURN_IF_ERROR(Claim(place.key).status());
     absl::Status status = allow();
@@ -315,6 +315,21 @@ class FileBlobStore final : public BlobStore {
          {"actual", std::to_string(bytes)},
          {"reserve", std::to_string(options_.reserve_bytes)},
          {"promised", std::to_string(promised)}});
+  }
+
+  // What is finished by now is another entry.
+  absl::Status DeletePartial(const std::string& key, const std::function<absl::Status()>& allow) {
+    HISTEQ_RETURN_IF_ERROR(CheckKey(key));
+    HISTEQ_RETURN_IF_ERROR(Claim(key).status());
+    absl::Status status = allow();
+    const BlobPaths paths = PathsOf(key);
+    if (status.ok()) status = FileCalls::Remove(paths.partial);
+    // A finished blob needs its own.
+    if (status.ok() && access(paths.whole.c_str(), F_OK) != 0) {
+      status = FileCalls::Remove(paths.sections);
+    }
+    Release(key);
+    return status;
   }
 
   absl::Status DeleteAt(const BlobPlace& place) {

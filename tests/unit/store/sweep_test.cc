@@ -54,6 +54,39 @@ TEMPLATE_TEST_CASE("the sweep at start deletes what nobody refers to, and nothin
   CHECK(SweepOrphans(catalog, store)->bytes_freed == 0);
 }
 
+TEMPLATE_TEST_CASE(
+    "a partial blob that was seen, and is an image by the time it is looked at, stays", "",
+    FileBlobHarness, PackedBlobHarness) {
+  SqliteHarness catalogs;
+  TestType blobs;
+  Catalog& catalog = catalogs.catalog();
+  BlobStore& store = blobs.store();
+  const std::string key = store.NewKey();
+  REQUIRE(catalog.BeginUpload(MakeHeader("upload"), key).ok());
+  PutBlob(store, key, false);
+  std::vector<BlobEntry> seen;
+  REQUIRE(store
+              .ForEach([&](const BlobEntry& entry) {
+                seen.push_back(entry);
+                return absl::OkStatus();
+              })
+              .ok());
+  REQUIRE(seen.size() >= 1);
+  auto writer = store.OpenPartial(key, {});
+  REQUIRE(writer.ok());
+  const std::string location = (*writer)->Finish({}).value().location;
+  REQUIRE(catalog.FinishUpload("upload", MakeFacts(location)).ok());
+  (*writer)->Registered();
+  writer->reset();
+  for (const BlobEntry& entry : seen) {
+    CHECK(entry.partial);
+    // Whatever is known of it.
+    CHECK(store.DeleteEntry(entry, [] { return absl::OkStatus(); }).ok());
+  }
+  CHECK(store.OpenRead(location, {}).ok());
+  CHECK(CountEntries(store) == 1);
+}
+
 TEMPLATE_TEST_CASE("the sweep leaves what is being written or was registered meanwhile", "",
                    FileBlobHarness, PackedBlobHarness) {
   SqliteHarness catalogs;

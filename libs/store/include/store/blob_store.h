@@ -150,7 +150,8 @@ class BlobStore {
   virtual absl::Status DeleteKey(const std::string& key,
                                  const std::function<absl::Status()>& allow) = 0;
 
-  // Deletes what `entry` says, which comes from ForEach, as DeleteKey does.
+  // Deletes what `entry` says, which comes from ForEach, and nothing else of its key: a partial
+  // blob that is finished by now stays. Otherwise as DeleteKey.
   virtual absl::Status DeleteEntry(const BlobEntry& entry,
                                    const std::function<absl::Status()>& allow) = 0;
 
