@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <system_error>
 #include <utility>
@@ -15,6 +14,7 @@
 #include "commands/image_argument.h"
 #include "commands/image_makers.h"
 #include "commands/image_narrator.h"
+#include "commands/output_file.h"
 #include "commands/output_path.h"
 #include "commands/stream_sink.h"
 #include "fmt/format.h"
@@ -29,6 +29,12 @@ absl::Status CopyToOut(const MadeFile& file, std::ostream& out) {
   StreamSink sink(out);
   HISTEQ_RETURN_IF_ERROR(file.CopyTo(sink));
   return sink.Flush();
+}
+
+absl::Status CopyToDevice(const MadeFile& file, const std::string& path) {
+  HISTEQ_ASSIGN_OR_RETURN(const auto device, OutputFile::Create(path, /*overwrite=*/true));
+  HISTEQ_RETURN_IF_ERROR(file.CopyTo(*device));
+  return device->Commit();
 }
 
 bool IsDevice(const std::string& path) {
@@ -147,9 +153,7 @@ ExitCode RunImages(const Session& session, const ImageFlags& flags, const Operat
     // A whole file first: what cannot be made must not leave half of it there.
     options.place.path = ScratchFolder(flags) + "/result";
     options.take = [&](const MadeFile& file) {
-      if (to_out) return CopyToOut(file, session.out);
-      std::ofstream device(flags.out, std::ios::binary);
-      return CopyToOut(file, device);
+      return to_out ? CopyToOut(file, session.out) : CopyToDevice(file, flags.out);
     };
     options.place.is_file = true;
     options.registry = false;
@@ -174,7 +178,11 @@ ExitCode RunImages(const Session& session, const ImageFlags& flags, const Operat
                               no_thread.what() + "; ask for fewer",
                           {.reason = "NO_THREADS"});
   }
-  if (list.many) {
+  if (list.images.empty() && list.refused.empty()) {
+    session.display.Note(flags.recursive
+                             ? "no images found"
+                             : "no images found; --recursive looks into folders below too");
+  } else if (list.many) {
     session.display.Note(narrator.Summary(base::SystemClock().Monotonic() - began));
   }
   // What every image would have failed with is said once, by one of them.
