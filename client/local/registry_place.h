@@ -12,13 +12,15 @@ namespace histeq::client {
 
 struct RegistryPlace {
   std::string folder;
-  // Outputs whose path begins with `below` are called `prefix` and what follows it.
+  // Outputs whose path begins with `below` are called `prefix` and what follows it. "./" need not
+  // stand there.
   std::string below;
   std::string prefix;
 
   // What the registry calls an output.
   std::string NameOf(const std::string& path) const {
-    return path.starts_with(below) ? prefix + path.substr(below.size()) : path;
+    if (path.starts_with(below)) return prefix + path.substr(below.size());
+    return below == "./" ? prefix + path : path;
   }
 };
 

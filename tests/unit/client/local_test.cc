@@ -178,6 +178,10 @@ TEST_CASE("an output is in one registry") {
   CHECK(std::filesystem::equivalent(place.folder, top));
   CHECK(place.NameOf(root + "a.png") == "root/a.png");
   CHECK(find(root, root + "sub/").folder == root + "sub/");
+  // Of the current folder, which paths need not name.
+  const RegistryPlace current = {.folder = "/up/", .below = "./", .prefix = "here/"};
+  CHECK(current.NameOf("a.png") == "here/a.png");
+  CHECK(current.NameOf("./sub/a.png") == "here/sub/a.png");
 }
 
 TEST_CASE("a hundred thousand inputs are a list like any other") {
