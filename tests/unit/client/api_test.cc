@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <fstream>
+#include <functional>
 #include <future>
+#include <mutex>
 #include <thread>
 
 #include "api/byte_text.h"
@@ -28,6 +30,27 @@ class StringSink final : public base::ByteSink {
   }
   std::string bytes;
   absl::Status status;
+};
+
+// Something that a server's thread begins; awaited at the end.
+class Meanwhile {
+ public:
+  ~Meanwhile() {
+    std::future<void> running;
+    {
+      std::lock_guard lock(mutex_);
+      running = std::move(running_);
+    }
+    if (running.valid()) running.wait();
+  }
+  void Start(std::function<void()> work) {
+    std::lock_guard lock(mutex_);
+    running_ = std::async(std::launch::async, std::move(work));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::future<void> running_;
 };
 
 struct Desk {
@@ -85,7 +108,7 @@ struct Desk {
             .status = absl::UnavailableError("gone"),
             .hang = true,
             .then = [this] {
-              restart = std::async(std::launch::async, [this] {
+              meanwhile.Start([this] {
                 frontend.StopServer();
                 frontend.StartServer();
               });
@@ -108,7 +131,7 @@ struct Desk {
   StringSink sink;
   int opened = 0;
   uint64_t last_sent = 0;
-  std::future<void> restart;
+  Meanwhile meanwhile;
 };
 
 std::string Reversed(std::string bytes) {
@@ -274,8 +297,7 @@ TEST_CASE("a server that goes away in the middle is given up") {
   Desk desk;
   desk.Connect([](ClientOptions& options) { options.give_up_after = absl::Seconds(1); });
   desk.frontend.Plan("UploadImage", {.after_bytes = 2000, .hang = true, .then = [&] {
-                                       desk.restart = std::async(
-                                           std::launch::async, [&] { desk.frontend.StopServer(); });
+                                       desk.meanwhile.Start([&] { desk.frontend.StopServer(); });
                                      }});
   CHECK(IsUnreachable(desk.Upload(Noise(50000)).status()));
 }

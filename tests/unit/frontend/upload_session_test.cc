@@ -15,7 +15,7 @@ using store::testing::MakeHeader;
 
 TEST_CASE("an upload that fills the disk leaves nothing, and its id is free again") {
   SessionHarness harness;
-  const std::vector<uint8_t> file = TestBytes("moon.png");
+  const std::vector<uint8_t> file = TestBytes("camera.png");
   const store::UploadHeader header = MakeHeader("up");
   const auto full_at = [&harness](store::FileCall failing) {
     harness.fault = [failing](store::FileCall call) { return call == failing ? ENOSPC : 0; };
