@@ -203,9 +203,6 @@ const TestImage& Image() {
 }
 
 struct Fixture {
-  // Made here: its assertions belong to the test's own thread.
-  Fixture() { Image(); }
-
   WorkerPool pool;
   engine::ThreadExecutor local{2};
   RemoteExecutorOptions options = Options();

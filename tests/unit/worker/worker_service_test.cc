@@ -371,13 +371,12 @@ TEST_CASE("a drain refuses new work, lets the rest end, and cancels what does no
   options.segment_delay = absl::Hours(1);
   TestWorker worker(options);
   const TestImage image(300, 40, 40);
-  std::thread running([&] {
-    const grpc::Status status = TransformWhole(*worker.stub, image, 0, true);
-    CHECK(status.error_code() == grpc::StatusCode::UNAVAILABLE);
-  });
+  grpc::Status status;
+  std::thread running([&] { status = TransformWhole(*worker.stub, image, 0, true); });
   REQUIRE(Await(*worker.stub, [](const auto& s) { return s.worker().free_slots() == 1; }));
   worker.worker->Drain(absl::Milliseconds(50));
   running.join();
+  CHECK(status.error_code() == grpc::StatusCode::UNAVAILABLE);
   CHECK(StatusOf(*worker.stub).worker().draining());
   const grpc::Status refused = TransformWhole(*worker.stub, image, 0, true);
   CHECK(refused.error_code() == grpc::StatusCode::UNAVAILABLE);
