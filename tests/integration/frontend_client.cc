@@ -68,7 +68,7 @@ std::string Outcome(const grpc::Status& status) {
 }
 
 std::string NewId() {
-  static std::mt19937_64 random{std::random_device{}()};
+  thread_local std::mt19937_64 random{std::random_device{}()};
   return "test-" + std::to_string(random()) + "-" + std::to_string(random());
 }
 
