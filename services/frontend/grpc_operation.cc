@@ -89,9 +89,9 @@ std::vector<store::JobOutput> OutputsOf(const engine::Operation& operation,
       v1::Derive& derive = *one.mutable_derive();
       *derive.mutable_equalize() = equalize;
       derive.clear_thumbnails();
-      *derive.add_thumbnails() = rpc::Canonical(thumbnail);
+      *derive.add_thumbnails() = rpc::ToProto(thumbnail);
     } else {
-      *one.mutable_thumbnail() = rpc::Canonical(thumbnail);
+      *one.mutable_thumbnail() = rpc::ToProto(thumbnail);
     }
     store::JobOutput& output = outputs.emplace_back(Output(one, "thumb"));
     output.name_suffix = operation.thumbnails.size() == 1

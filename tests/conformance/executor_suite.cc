@@ -105,10 +105,11 @@ class StrictExchange final : public engine::SegmentExchange {
       NoteCall(index);
       if (!in_place_[index].empty()) Misuse("read after it was changed in place");
       ++states_[index].readers;
-      if (absl::Status status = on_read(index); !status.ok()) {
-        --states_[index].readers;
-        return status;
-      }
+    }
+    if (absl::Status status = Ask(on_read, index); !status.ok()) {
+      const std::lock_guard lock(mutex_);
+      --states_[index].readers;
+      return status;
     }
     const std::vector<uint8_t> samples = material_.SamplesOf(index);
     const bool fits = offset <= samples.size() && out.size() <= samples.size() - offset;
@@ -129,16 +130,18 @@ class StrictExchange final : public engine::SegmentExchange {
   }
 
   absl::Status Deliver(uint32_t index, codec::Fragment fragment) override {
-    const std::lock_guard lock(mutex_);
-    NoteCall(index);
-    if (states_[index].readers > 0) Misuse("delivered while it is read");
-    states_[index].delivered = true;
-    ++delivered_;
-    fragments_[index] = std::move(fragment);
-    // Whoever uses it still finds out.
-    in_place_[index] = {};
-    while (prefix_ < count() && states_[prefix_].delivered) ++prefix_;
-    return on_deliver(index);
+    {
+      const std::lock_guard lock(mutex_);
+      NoteCall(index);
+      if (states_[index].readers > 0) Misuse("delivered while it is read");
+      states_[index].delivered = true;
+      ++delivered_;
+      fragments_[index] = std::move(fragment);
+      // Whoever uses it still finds out.
+      in_place_[index] = {};
+      while (prefix_ < count() && states_[prefix_].delivered) ++prefix_;
+    }
+    return Ask(on_deliver, index);
   }
 
   uint32_t delivered_prefix() const override {
@@ -171,6 +174,13 @@ class StrictExchange final : public engine::SegmentExchange {
   uint32_t Written() const {
     return prefix_ == count() ? prefix_ : prefix_ - std::min(prefix_, lag);
   }
+  // One question at a time, and never while what the executor may ask is locked: an answer may
+  // cancel the job, which waits for whoever asks.
+  absl::Status Ask(const std::function<absl::Status(uint32_t index)>& question, uint32_t index) {
+    const std::lock_guard lock(asking_);
+    return question(index);
+  }
+
   void NoteCall(uint32_t index) {
     if (closed_) Misuse("called after the end");
     if (states_[index].delivered) Misuse("used after its delivery");
@@ -180,6 +190,7 @@ class StrictExchange final : public engine::SegmentExchange {
 
   const Material& material_;
   const uint32_t window_;
+  std::mutex asking_;
   mutable std::mutex mutex_;
   std::vector<codec::Fragment> fragments_;
   std::vector<State> states_;

@@ -22,21 +22,6 @@ v1::Equalize Canonical(const EqualizeParameters& parameters) {
   return proto;
 }
 
-v1::Thumbnail Canonical(const engine::ThumbnailParameters& parameters) {
-  v1::Thumbnail proto;
-  proto.set_width(parameters.width);
-  proto.set_height(parameters.height);
-  proto.set_fit(static_cast<v1::Thumbnail::Fit>(parameters.fit));
-  if (parameters.format.has_value()) {
-    proto.set_format(static_cast<v1::ImageFormat>(*parameters.format));
-  }
-  proto.set_quality(parameters.quality);
-  proto.set_enlarge(parameters.enlarge);
-  proto.set_linear_light(parameters.linear_light);
-  proto.set_background(parameters.background);
-  return proto;
-}
-
 v1::Operation Canonical(const v1::Operation& operation) {
   const absl::StatusOr<engine::Operation> read = OperationFromProto(operation);
   if (!read.ok()) return operation;
@@ -48,12 +33,12 @@ v1::Operation Canonical(const v1::Operation& operation) {
   if (proto.has_equalize()) {
     equalize(*proto.mutable_equalize());
   } else if (proto.has_thumbnail()) {
-    *proto.mutable_thumbnail() = Canonical(read->thumbnails.front());
+    *proto.mutable_thumbnail() = ToProto(read->thumbnails.front());
   } else if (proto.has_derive()) {
     v1::Derive& derive = *proto.mutable_derive();
     if (read->equalizes) equalize(*derive.mutable_equalize());
     derive.clear_thumbnails();
-    for (const auto& thumbnail : read->thumbnails) *derive.add_thumbnails() = Canonical(thumbnail);
+    for (const auto& thumbnail : read->thumbnails) *derive.add_thumbnails() = ToProto(thumbnail);
   }
   return proto;
 }

@@ -215,6 +215,8 @@ absl::StatusOr<engine::Operation> DeriveFromProto(const v1::Derive& proto) {
   return out;
 }
 
+}  // namespace
+
 v1::Thumbnail ToProto(const engine::ThumbnailParameters& parameters) {
   v1::Thumbnail proto;
   proto.set_width(parameters.width);
@@ -228,8 +230,6 @@ v1::Thumbnail ToProto(const engine::ThumbnailParameters& parameters) {
   proto.set_background(parameters.background);
   return proto;
 }
-
-}  // namespace
 
 absl::StatusOr<engine::Operation> OperationFromProto(const v1::Operation& operation) {
   engine::Operation out;

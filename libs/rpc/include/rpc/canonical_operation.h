@@ -4,15 +4,14 @@
 
 #include <string>
 
-#include "engine/thumbnail_parameters.h"
 #include "histeq/parameters.h"
 #include "histeq/v1/operation.pb.h"
 
 namespace histeq::rpc {
 
-// All parameters set, except those that the method does not look at.
+// All parameters set, except those that the method does not look at. A thumbnail's are those of
+// ToProto().
 v1::Equalize Canonical(const EqualizeParameters& parameters);
-v1::Thumbnail Canonical(const engine::ThumbnailParameters& parameters);
 
 // Of an operation as it came; a reference image stays named by its id. One that is refused by
 // OperationFromProto() stays as it is.

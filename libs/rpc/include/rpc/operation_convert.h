@@ -18,6 +18,7 @@ absl::StatusOr<engine::Operation> OperationFromProto(const v1::Operation& operat
 
 // The inverse, all fields set: what coordinators send to workers.
 v1::Equalize ToProto(const EqualizeParameters& parameters);
+v1::Thumbnail ToProto(const engine::ThumbnailParameters& parameters);
 v1::Operation ToProto(const engine::Operation& operation);
 
 // The stored image that the operation reads beside its source; empty: none.
